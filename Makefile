@@ -1,0 +1,43 @@
+# Every target sets up what it needs; a second run reuses it. `make help` lists the targets.
+PYTHON ?= python3.11
+VENV   ?= .venv
+RUN    ?= runs/default
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# Small networks collapse under oversubscribed threads, so one thread unless the caller says otherwise.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup train test test-slow lint types bench clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+setup: $(READY) ## create the virtual environment and install everything into it
+
+train: $(READY) ## train on the embedded workload, evaluate, export the policy
+	$(BIN)/lepton-rl train --out $(RUN)
+
+test: $(READY) lint types ## lint, type-check and run the default tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(READY) ## the long proofs
+	$(BIN)/python -m pytest -m slow -n 2
+
+lint: $(READY) ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(READY) ## measured ratios, one interleaved run
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the virtual environment and build products
+	rm -rf $(VENV) build dist *.egg-info

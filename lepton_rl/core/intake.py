@@ -1,0 +1,170 @@
+"""From descriptions (Task, Cluster) to the integer rows that the rules work on.
+
+This is the one place where a task is checked against a cluster: what passes here can start on the
+empty cluster, so a queue never waits for something that cannot come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from lepton_rl.core.clock import to_us
+from lepton_rl.core.errors import ConfigError, InfeasibleTaskError
+from lepton_rl.core.naming import did_you_mean
+from lepton_rl.core.nodes import Cluster
+from lepton_rl.core.resources import CARD
+from lepton_rl.core.rules.placement import gang_capacity
+from lepton_rl.core.tables import NodeTable, PoolTable, TaskTable, empty_pool
+from lepton_rl.core.tasks import Task
+
+__all__ = ["Intake", "empty_tasks", "node_table"]
+
+_MAX_BITS = 63
+
+
+class Intake:
+    """Translates tasks for one cluster.
+
+    Args:
+        cluster: the cluster the tasks will run on.
+
+    Raises:
+        ConfigError: more than 63 different labels or device models.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.nodes = node_table(cluster)
+        self._labels = _bits("labels", (label for node in cluster.nodes for label in node.labels))
+        self._models = _bits("device models", _models(cluster))
+        self._idle: PoolTable = empty_pool(self.nodes, 1)
+
+    def table(self, tasks: Sequence[Task]) -> TaskTable:
+        """One row a task, in the order given.
+
+        Raises:
+            InfeasibleTaskError: a task is larger than the empty cluster can hold, or asks for
+                kinds, labels or models that no node has.
+            ConfigError: a demand is not an amount of its kind, e.g. 1.5 cards.
+        """
+        table = empty_tasks(len(tasks), len(self.cluster.schema.kinds))
+        for row, task in enumerate(tasks):
+            self.write(table, row, task)
+        return table
+
+    def write(self, table: TaskTable, row: int, task: Task) -> None:
+        """Describe `task` in `row`; raises as `table` does."""
+        schema = self.cluster.schema
+        where = f"task {task.id!r}: demand"
+        missing = [n for n, a in task.demand.items() if a > 0 and n not in schema]
+        if missing:
+            hint = did_you_mean(missing[0], schema.names)
+            raise InfeasibleTaskError(f"{where}: no node has the kind {missing[0]!r}; {hint}")
+        demand = schema.to_units({n: a for n, a in task.demand.items() if n in schema}, where)
+        table.submit_us[row] = to_us(task.submit_time_s)
+        table.requested_us[row] = max(1, int(to_us(task.requested_time_s)))
+        table.demand[row] = demand
+        table.replicas[row] = task.num_replicas
+        table.size[row] = task.num_replicas * self._processors(demand)
+        table.urgency[row] = task.urgency
+        table.critical[row] = task.critical
+        table.labels[row] = self._mask(self._labels, task.required_labels, task, "label")
+        table.models[row] = self._mask(self._models, task.device_models, task, "device model")
+        table.exclusive[row] = task.exclusive_node
+        self.require_feasible(table, row, task.id)
+
+    def require_feasible(self, table: TaskTable, row: int, task_id: str) -> None:
+        """Refuse a task that cannot start even on the empty cluster.
+
+        Raises:
+            InfeasibleTaskError: names the demand and the largest node.
+        """
+        if gang_capacity(table, self.nodes, self._idle, 0, row) >= table.replicas[row]:
+            return
+        schema = self.cluster.schema
+        asked = _amounts(schema.names, [k.units_per for k in schema.kinds], table.demand[row])
+        largest = _amounts(
+            schema.names, [k.units_per for k in schema.kinds], self.nodes.capacity.max(axis=0)
+        )
+        raise InfeasibleTaskError(
+            f"task {task_id!r} can never start: it asks for {int(table.replicas[row])} x ({asked})"
+            f" and {len(self.nodes.capacity)} nodes offer at most ({largest}) each; lower its"
+            " demand, its gang size or its required labels and models, or add nodes"
+        )
+
+    def _processors(self, demand: Sequence[int]) -> float:
+        """Cards if the task asks for any, else cores (the first kind)."""
+        cards = sum(demand[self.cluster.schema.num_divisible :])
+        if cards:
+            return cards / CARD
+        kinds = self.cluster.schema.kinds
+        return next((d / k.units_per for d, k in zip(demand, kinds, strict=True) if d), 0.0)
+
+    def _mask(self, bits: dict[str, int], wanted: frozenset[str], task: Task, what: str) -> int:
+        for name in sorted(wanted - set(bits)):
+            if what == "label" or not wanted & set(bits):
+                hint = did_you_mean(name, bits)
+                raise InfeasibleTaskError(
+                    f"task {task.id!r}: no node has the {what} {name!r}; {hint}"
+                )
+        return sum(bits[name] for name in wanted & set(bits))
+
+
+def node_table(cluster: Cluster) -> NodeTable:
+    """The cluster's nodes as arrays, in the cluster's order."""
+    schema = cluster.schema
+    models = _bits("device models", _models(cluster))
+    labels = _bits("labels", (label for node in cluster.nodes for label in node.labels))
+    capacity = np.array(
+        [schema.to_units(node.capacity, node.name) for node in cluster.nodes], np.int64
+    )
+    counts = capacity[:, schema.num_divisible :] // CARD
+    widths = counts.max(axis=0, initial=0)
+    card_start = np.concatenate([[0], np.cumsum(widths)]).astype(np.int32)
+    cards = np.zeros((len(cluster.nodes), int(card_start[-1])), np.int64)
+    for device in range(schema.num_devices):
+        columns = np.arange(widths[device])
+        cards[:, card_start[device] : card_start[device + 1]] = CARD * (
+            columns[None] < counts[:, device, None]
+        )
+    return NodeTable(
+        capacity=capacity,
+        cards=cards,
+        card_start=card_start,
+        labels=np.array([sum(labels[x] for x in n.labels) for n in cluster.nodes], np.int64),
+        model=np.array([models.get(n.device_model, 0) for n in cluster.nodes], np.int64),
+    )
+
+
+def empty_tasks(num_tasks: int, num_kinds: int) -> TaskTable:
+    """A task table of zeros: `(num_tasks,)` and `(num_tasks, num_kinds)`."""
+    return TaskTable(
+        submit_us=np.zeros(num_tasks, np.int64),
+        requested_us=np.ones(num_tasks, np.int64),
+        demand=np.zeros((num_tasks, num_kinds), np.int64),
+        replicas=np.ones(num_tasks, np.int32),
+        size=np.zeros(num_tasks, np.float64),
+        urgency=np.zeros(num_tasks, np.float64),
+        critical=np.zeros(num_tasks, np.bool_),
+        labels=np.zeros(num_tasks, np.int64),
+        models=np.zeros(num_tasks, np.int64),
+        exclusive=np.zeros(num_tasks, np.bool_),
+    )
+
+
+def _models(cluster: Cluster) -> Iterable[str]:
+    return (node.device_model for node in cluster.nodes if node.device_model)
+
+
+def _bits(what: str, names: Iterable[str]) -> dict[str, int]:
+    ordered = sorted(set(names))
+    if len(ordered) > _MAX_BITS:
+        raise ConfigError(f"cluster: at most {_MAX_BITS} different {what}, got {len(ordered)}")
+    return {name: 1 << position for position, name in enumerate(ordered)}
+
+
+def _amounts(names: Sequence[str], units_per: Sequence[int], units: Sequence[int]) -> str:
+    parts = zip(names, units_per, units, strict=True)
+    return ", ".join(f"{name} {int(unit) / per:g}" for name, per, unit in parts)

@@ -1,0 +1,84 @@
+"""The next decision of order x placement x backfill.
+
+`decide` is asked again and again at one instant until it answers WAIT. It keeps no memory between
+calls, except where the published RLScheduler protocol needs one (`blocking`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lepton_rl.core.compiled import compiled
+from lepton_rl.core.rules.backfill import (
+    Backfill,
+    Scratch,
+    choose_nodes,
+    easy_candidate,
+    fixed_shadow_candidate,
+    shadow_pool,
+)
+from lepton_rl.core.rules.orders import Order, PriorityWeights, first_in_order
+from lepton_rl.core.rules.placement import Place
+from lepton_rl.core.tables import NO_NODE, View
+
+__all__ = ["WAIT", "DispatchRule", "decide", "start_head"]
+
+WAIT = -1
+"""No task starts now; ask again after the next event."""
+
+
+class DispatchRule(NamedTuple):
+    """A heuristic: which task, on which nodes, and who may overtake a blocked task."""
+
+    order: int = int(Order.FCFS)
+    place: int = int(Place.FIRST_FIT)
+    backfill: int = int(Backfill.NONE)
+    weights: PriorityWeights = PriorityWeights()
+    blocking: bool = False  # RLScheduler: the task that comes first stays first until it starts
+
+
+_EASY, _FIXED_SHADOW = int(Backfill.EASY), int(Backfill.FIXED_SHADOW)
+
+
+@compiled
+def start_head(view: View, scratch: Scratch, b: int, head: int, place: int, backfill: int) -> int:
+    """Start `head` if it fits, else whom `backfill` lets overtake it, else WAIT.
+
+    Returns:
+        Local index of the task that starts; its nodes are taken from the pool and written to
+        `scratch.chosen` and `scratch.card_sets`.
+    """
+    if choose_nodes(view, scratch, b, head, place):
+        return head
+    if backfill == _EASY:
+        return easy_candidate(view, scratch, b, head, place)
+    return WAIT
+
+
+@compiled
+def decide(view: View, scratch: Scratch, b: int, rule: DispatchRule) -> int:
+    """The next decision of a heuristic; see `start_head` for what it returns."""
+    if view.queue.num_pending[b] == 0:
+        return WAIT
+    if rule.blocking:
+        return _decide_blocking(view, scratch, b, rule)
+    head = first_in_order(rule.order, view.tasks, view.queue, b, rule.weights)
+    return start_head(view, scratch, b, head, rule.place, rule.backfill)
+
+
+@compiled
+def _decide_blocking(view: View, scratch: Scratch, b: int, rule: DispatchRule) -> int:
+    newly_blocked = scratch.blocked[b] == NO_NODE
+    if newly_blocked:
+        scratch.blocked[b] = first_in_order(
+            rule.order, view.tasks, view.queue, b, rule.weights
+        )
+    head = scratch.blocked[b]
+    if choose_nodes(view, scratch, b, head, rule.place):
+        scratch.blocked[b] = NO_NODE
+        return head
+    if newly_blocked:
+        scratch.blocked_shadow_us[b] = shadow_pool(view, scratch, b, head)
+    if rule.backfill == _FIXED_SHADOW:
+        return fixed_shadow_candidate(view, scratch, b, rule.place)
+    return WAIT

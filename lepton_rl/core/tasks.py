@@ -1,0 +1,114 @@
+"""Task: one schedulable unit, as the user describes it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from lepton_rl.core.checks import (
+    require_amounts,
+    require_count,
+    require_flag,
+    require_names,
+    require_number,
+    require_text,
+    shown,
+)
+from lepton_rl.core.errors import ConfigError
+
+__all__ = ["Task", "TaskState"]
+
+
+class TaskState(enum.Enum):
+    """Where a task is in its life; the last three are final."""
+
+    SUBMITTED = "submitted"
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a task in this state never changes again."""
+        return self in {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One schedulable unit of work (a Slurm or SWF job, a Kueue workload).
+
+    Attributes:
+        id: unique name.
+        demand: kind -> amount per replica, in the kind's unit; for devices n >= 1 whole cards
+            (exclusive) or a share 0 < s < 1 of one card (shared).
+        requested_time_s: the run time the user asks for (> 0); all that a policy may see of it.
+        submit_time_s: when it entered the queue, in seconds on the system's clock (>= 0).
+        run_time_s: the true run time (> 0), known to the simulator only; None in production.
+        num_replicas: gang size (>= 1); all replicas start together or none.
+        urgency: E_i of the Lepton priority (finite, any sign).
+        critical: may reserve a node set under the Lepton reservation rule.
+        required_labels: every node it runs on must carry all of these (data zone, trust).
+        device_models: device models it may run on; empty means any.
+        exclusive_node: needs nodes on which nothing else runs.
+        tenant: user or group, for fairness and prediction.
+    """
+
+    id: str
+    demand: Mapping[str, float]
+    requested_time_s: float
+    submit_time_s: float = 0.0
+    run_time_s: float | None = None
+    num_replicas: int = 1
+    urgency: float = 0.0
+    critical: bool = False
+    required_labels: frozenset[str] = field(default_factory=frozenset)
+    device_models: frozenset[str] = field(default_factory=frozenset)
+    exclusive_node: bool = False
+    tenant: str = ""
+
+    def __post_init__(self) -> None:
+        require_text(self.id, "task: id")
+        where = f"task {self.id!r}"
+        _require_time(self.requested_time_s, f"{where}: requested_time_s", positive=True)
+        _require_time(self.submit_time_s, f"{where}: submit_time_s", positive=False)
+        if self.run_time_s is not None:
+            _require_time(self.run_time_s, f"{where}: run_time_s", positive=True)
+        require_number(self.urgency, f"{where}: urgency must be a finite number")
+        require_count(self.num_replicas, f"{where}: num_replicas", _LARGEST_GANG)
+        require_flag(self.critical, f"{where}: critical")
+        require_flag(self.exclusive_node, f"{where}: exclusive_node")
+        if not isinstance(self.tenant, str):
+            raise ConfigError(f"{where}: tenant must be a string, got {shown(self.tenant)}")
+        demand = require_amounts(self.demand, f"{where}: demand")
+        object.__setattr__(self, "demand", MappingProxyType(demand))
+        for name in ("required_labels", "device_models"):
+            names = require_names(getattr(self, name), f"{where}: {name}")
+            object.__setattr__(self, name, names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by building it again, because a mapping proxy can do neither."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["demand"] = dict(self.demand)
+        return Task, tuple(values.values())
+
+
+_LARGEST_GANG = 1_000_000
+"""Keeps a mistyped gang size from asking for tables that no machine holds."""
+
+_LARGEST_TIME_S = 1e11
+"""About 3,000 years: any sum of two such times still fits int64 microseconds."""
+
+
+def _require_time(value: object, what: str, *, positive: bool) -> None:
+    expected = (
+        f"{what} must be a finite number of seconds {'> 0' if positive else '>= 0'}"
+        f" and at most {_LARGEST_TIME_S:g}"
+    )
+    seconds = require_number(value, expected)
+    if seconds < 0 or (positive and seconds == 0) or seconds > _LARGEST_TIME_S:
+        raise ConfigError(f"{expected}, got {shown(value)}")

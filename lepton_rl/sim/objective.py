@@ -1,0 +1,63 @@
+"""What a schedule costs, accrued as time passes so that it telescopes to the reported metric.
+
+For each task the cost as a function of its wait w starts at f(0) when it arrives and grows until it
+starts; the sum over an episode divided by the number of tasks is the mean metric exactly:
+
+    BOUNDED_SLOWDOWN  f(w) = max(1, (w + run) / max(run, 10 s))
+    WAIT              f(w) = w, in seconds
+    TURNAROUND        f(w) = w + run, in seconds
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from lepton_rl.core.clock import MICROSECOND
+from lepton_rl.core.compiled import compiled
+from lepton_rl.sim.tables import SimTable
+
+__all__ = ["BOUND_S", "Objective", "arrival_cost", "task_cost", "waiting_cost"]
+
+BOUND_S = 10.0
+"""Bounded slowdown does not count run times below this as shorter than this (tau)."""
+
+
+class Objective(IntEnum):
+    """Metric to keep low; see the module for the formulas."""
+
+    BOUNDED_SLOWDOWN = 0
+    WAIT = 1
+    TURNAROUND = 2
+
+
+_BOUNDED_SLOWDOWN, _WAIT, _TURNAROUND = (int(o) for o in Objective)
+
+
+@compiled
+def task_cost(objective: int, wait_s: float, run_s: float) -> float:
+    """f(w) of a task that has waited `wait_s` and runs for `run_s`."""
+    if objective == _WAIT:
+        return wait_s
+    if objective == _TURNAROUND:
+        return wait_s + run_s
+    return max(1.0, (wait_s + run_s) / max(run_s, BOUND_S))
+
+
+@compiled
+def arrival_cost(objective: int, sim: SimTable, b: int, local: int) -> float:
+    """f(0) of a task that arrives."""
+    row = sim.state.queue.first_row[b] + local
+    return task_cost(objective, 0.0, sim.run_us[row] / MICROSECOND)
+
+
+@compiled
+def waiting_cost(objective: int, sim: SimTable, b: int, from_us: int, to_us: int) -> float:
+    """What the tasks pending now add between two times."""
+    total = 0.0
+    for position in range(sim.state.queue.num_pending[b]):
+        row = sim.state.queue.first_row[b] + sim.state.queue.pending[b, position]
+        submit_us = sim.state.tasks.submit_us[row]
+        run_s = sim.run_us[row] / MICROSECOND
+        total += task_cost(objective, (to_us - submit_us) / MICROSECOND, run_s)
+        total -= task_cost(objective, (from_us - submit_us) / MICROSECOND, run_s)
+    return total

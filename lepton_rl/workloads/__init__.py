@@ -1,0 +1,1 @@
+"""Workloads: traces read from files, generators, windows over them."""
