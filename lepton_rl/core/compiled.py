@@ -57,7 +57,9 @@ def compiled(function: F) -> F:
     previous = numba_config.CACHE_DIR
     numba_config.CACHE_DIR = _CACHE_DIR
     try:
-        decorate = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+        decorate = numba.njit(
+            cache=True, nogil=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True
+        )
         return cast(F, decorate(function))
     finally:
         numba_config.CACHE_DIR = previous

@@ -14,9 +14,16 @@ from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import ConfigError, InfeasibleTaskError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.resources import CARD
+from lepton_rl.core.resources import CARD, DEFAULT_SCHEMA
 from lepton_rl.core.rules.placement import gang_capacity
-from lepton_rl.core.tables import NodeTable, PoolTable, TaskTable, empty_pool
+from lepton_rl.core.tables import (
+    NodeTable,
+    PoolTable,
+    Records,
+    empty_pool,
+    node_dtype,
+    task_dtype,
+)
 from lepton_rl.core.tasks import Task
 
 __all__ = ["Intake", "empty_tasks", "node_table"]
@@ -41,7 +48,7 @@ class Intake:
         self._models = _bits("device models", _models(cluster))
         self._idle: PoolTable = empty_pool(self.nodes, 1)
 
-    def table(self, tasks: Sequence[Task]) -> TaskTable:
+    def table(self, tasks: Sequence[Task]) -> Records:
         """One row a task, in the order given.
 
         Raises:
@@ -54,43 +61,49 @@ class Intake:
             self.write(table, row, task)
         return table
 
-    def write(self, table: TaskTable, row: int, task: Task) -> None:
+    def write(self, table: Records, row: int, task: Task) -> None:
         """Describe `task` in `row`; raises as `table` does."""
         schema = self.cluster.schema
         where = f"task {task.id!r}: demand"
         missing = [n for n, a in task.demand.items() if a > 0 and n not in schema]
         if missing:
-            hint = did_you_mean(missing[0], schema.names)
+            # On a cluster without GPUs, "did you mean 'cpu'?" would be no answer to "gpu".
+            is_misspelt = missing[0] not in DEFAULT_SCHEMA
+            has = f"the cluster has {', '.join(schema.names)}"
+            hint = did_you_mean(missing[0], schema.names) if is_misspelt else has
             raise InfeasibleTaskError(f"{where}: no node has the kind {missing[0]!r}; {hint}")
         demand = schema.to_units({n: a for n, a in task.demand.items() if n in schema}, where)
-        table.submit_us[row] = to_us(task.submit_time_s)
-        table.requested_us[row] = max(1, int(to_us(task.requested_time_s)))
-        table.demand[row] = demand
-        table.replicas[row] = task.num_replicas
-        table.size[row] = task.num_replicas * self._processors(demand)
-        table.urgency[row] = task.urgency
-        table.critical[row] = task.critical
-        table.labels[row] = self._mask(self._labels, task.required_labels, task, "label")
-        table.models[row] = self._mask(self._models, task.device_models, task, "device model")
-        table.exclusive[row] = task.exclusive_node
+        table["submit_us"][row] = to_us(task.submit_time_s)
+        table["requested_us"][row] = max(1, int(to_us(task.requested_time_s)))
+        table["demand"][row] = demand
+        table["replicas"][row] = task.num_replicas
+        table["size"][row] = task.num_replicas * self._processors(demand)
+        table["urgency"][row] = task.urgency
+        table["critical"][row] = task.critical
+        table["labels"][row] = self._mask(self._labels, task.required_labels, task, "label")
+        table["models"][row] = self._mask(self._models, task.device_models, task, "device model")
+        table["exclusive"][row] = task.exclusive_node
         self.require_feasible(table, row, task.id)
 
-    def require_feasible(self, table: TaskTable, row: int, task_id: str) -> None:
+    def require_feasible(self, table: Records, row: int, task_id: str) -> None:
         """Refuse a task that cannot start even on the empty cluster.
 
         Raises:
             InfeasibleTaskError: names the demand and the largest node.
         """
-        if gang_capacity(table, self.nodes, self._idle, 0, row) >= table.replicas[row]:
+        replicas = int(table["replicas"][row])
+        if gang_capacity(table, self.nodes, self._idle, 0, row) >= replicas:
             return
         schema = self.cluster.schema
-        asked = _amounts(schema.names, [k.units_per for k in schema.kinds], table.demand[row])
+        asked = _amounts(schema.names, [k.units_per for k in schema.kinds], table["demand"][row])
         largest = _amounts(
-            schema.names, [k.units_per for k in schema.kinds], self.nodes.capacity.max(axis=0)
+            schema.names,
+            [k.units_per for k in schema.kinds],
+            self.nodes.rows["capacity"].max(axis=0),
         )
         raise InfeasibleTaskError(
-            f"task {task_id!r} can never start: it asks for {int(table.replicas[row])} x ({asked})"
-            f" and {len(self.nodes.capacity)} nodes offer at most ({largest}) each; lower its"
+            f"task {task_id!r} can never start: it asks for {replicas} x ({asked})"
+            f" and {len(self.nodes.rows)} nodes offer at most ({largest}) each; lower its"
             " demand, its gang size or its required labels and models, or add nodes"
         )
 
@@ -122,36 +135,26 @@ def node_table(cluster: Cluster) -> NodeTable:
     )
     counts = capacity[:, schema.num_divisible :] // CARD
     widths = counts.max(axis=0, initial=0)
-    card_start = np.concatenate([[0], np.cumsum(widths)]).astype(np.int32)
+    card_start = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
     cards = np.zeros((len(cluster.nodes), int(card_start[-1])), np.int64)
     for device in range(schema.num_devices):
         columns = np.arange(widths[device])
         cards[:, card_start[device] : card_start[device + 1]] = CARD * (
             columns[None] < counts[:, device, None]
         )
-    return NodeTable(
-        capacity=capacity,
-        cards=cards,
-        card_start=card_start,
-        labels=np.array([sum(labels[x] for x in n.labels) for n in cluster.nodes], np.int64),
-        model=np.array([models.get(n.device_model, 0) for n in cluster.nodes], np.int64),
-    )
+    rows = np.zeros(len(cluster.nodes), node_dtype(len(schema.kinds)))
+    rows["capacity"] = capacity
+    rows["labels"] = [sum(labels[label] for label in node.labels) for node in cluster.nodes]
+    rows["model"] = [models.get(node.device_model, 0) for node in cluster.nodes]
+    return NodeTable(rows, cards, card_start, total=capacity.sum(axis=0))
 
 
-def empty_tasks(num_tasks: int, num_kinds: int) -> TaskTable:
-    """A task table of zeros: `(num_tasks,)` and `(num_tasks, num_kinds)`."""
-    return TaskTable(
-        submit_us=np.zeros(num_tasks, np.int64),
-        requested_us=np.ones(num_tasks, np.int64),
-        demand=np.zeros((num_tasks, num_kinds), np.int64),
-        replicas=np.ones(num_tasks, np.int32),
-        size=np.zeros(num_tasks, np.float64),
-        urgency=np.zeros(num_tasks, np.float64),
-        critical=np.zeros(num_tasks, np.bool_),
-        labels=np.zeros(num_tasks, np.int64),
-        models=np.zeros(num_tasks, np.int64),
-        exclusive=np.zeros(num_tasks, np.bool_),
-    )
+def empty_tasks(num_tasks: int, num_kinds: int) -> Records:
+    """`num_tasks` records of zero demand, each one replica that asks for 1 us."""
+    table = np.zeros(num_tasks, task_dtype(num_kinds))
+    table["requested_us"] = 1
+    table["replicas"] = 1
+    return table
 
 
 def _models(cluster: Cluster) -> Iterable[str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.queueing import enter_queue, enter_run, leave_run
-from lepton_rl.core.tables import NO_NODE
+from lepton_rl.core.tables import NO_TASK
 from lepton_rl.sim.objective import arrival_cost, waiting_cost
 from lepton_rl.sim.tables import SimTable
 
@@ -21,36 +21,35 @@ def reset(sim: SimTable, b: int, first_row: int, num_tasks: int) -> None:
 
     The clock stands at the first submit time; that arrival has not happened yet.
     """
-    view, pool, nodes = sim.state, sim.state.pool, sim.state.nodes
-    for m in range(nodes.capacity.shape[0]):
-        pool.replicas_on[b, m] = 0
-        pool.held_by[b, m] = NO_NODE
-        for k in range(nodes.capacity.shape[1]):
-            pool.free[b, m, k] = nodes.capacity[m, k]
+    pool, nodes = sim.state.pool, sim.state.nodes
+    for m in range(nodes.rows.shape[0]):
+        pool.rows[b, m].replicas_on = 0
+        pool.rows[b, m].held_by = NO_TASK
+        for k in range(nodes.total.shape[0]):
+            pool.rows[b, m].free[k] = nodes.rows[m].capacity[k]
         for column in range(nodes.cards.shape[1]):
             pool.card_free[b, m, column] = nodes.cards[m, column]
-    view.queue.now_us[b] = view.tasks.submit_us[first_row]
-    view.queue.first_row[b] = first_row
-    view.queue.num_pending[b] = 0
-    view.run.num_running[b] = 0
-    sim.scratch.blocked[b] = NO_NODE
-    sim.num_tasks[b] = num_tasks
-    sim.next_arrival[b] = 0
-    sim.num_completed[b] = 0
-    sim.num_ends[b] = 0
-    sim.cost[b] = 0.0
+    sim.state.status[b].now_us = sim.state.tasks[first_row].submit_us
+    sim.state.status[b].first_row = first_row
+    sim.state.status[b].num_pending = 0
+    sim.state.status[b].num_running = 0
+    sim.scratch.blocked[b].task = NO_TASK
+    sim.progress[b].num_tasks = num_tasks
+    sim.progress[b].next_arrival = 0
+    sim.progress[b].num_completed = 0
+    sim.progress[b].num_ends = 0
+    sim.progress[b].cost = 0.0
+    sim.progress[b].reported = 0.0
 
 
 @compiled
 def start(sim: SimTable, b: int, local: int) -> None:
     """Start the task whose nodes the rules have just taken (`sim.scratch`)."""
-    run, scratch = sim.state.run, sim.scratch
-    for replica in range(run.nodes.shape[2]):
-        run.nodes[b, local, replica] = scratch.chosen[b, replica]
-        run.card_sets[b, local, replica] = scratch.card_sets[b, replica]
+    for replica in range(sim.state.held.shape[2]):
+        sim.state.held[b, local, replica] = sim.scratch.choice[b, replica]
     enter_run(sim.state, b, local)
-    row = sim.state.queue.first_row[b] + local
-    sim.end_us[b, local] = sim.state.queue.now_us[b] + sim.run_us[row]
+    row = sim.state.status[b].first_row + local
+    sim.end_us[b, local] = sim.state.status[b].now_us + sim.run_us[row]
     _push(sim, b, local)
 
 
@@ -66,18 +65,18 @@ def advance(sim: SimTable, b: int, objective: int, one_event: bool) -> bool:
     next_us = min(arrival_us, end_us)
     if next_us == _NEVER_US:
         return False
-    sim.cost[b] += waiting_cost(objective, sim, b, sim.state.queue.now_us[b], next_us)
-    sim.state.queue.now_us[b] = next_us
+    sim.progress[b].cost += waiting_cost(objective, sim, b, sim.state.status[b].now_us, next_us)
+    sim.state.status[b].now_us = next_us
     while _next_arrival_us(sim, b) == next_us:
-        local = sim.next_arrival[b]
-        enter_queue(sim.state.tasks, sim.state.queue, b, local)
-        sim.cost[b] += arrival_cost(objective, sim, b, local)
-        sim.next_arrival[b] = local + 1
+        local = sim.progress[b].next_arrival
+        enter_queue(sim.state, b, local)
+        sim.progress[b].cost += arrival_cost(objective, sim, b, local)
+        sim.progress[b].next_arrival = local + 1
         if one_event:
             return True
     while _next_end_us(sim, b) == next_us:
         leave_run(sim.state, b, _pop(sim, b))
-        sim.num_completed[b] += 1
+        sim.progress[b].num_completed += 1
         if one_event:
             return True
     return True
@@ -85,14 +84,14 @@ def advance(sim: SimTable, b: int, objective: int, one_event: bool) -> bool:
 
 @compiled
 def _next_arrival_us(sim: SimTable, b: int) -> int:
-    if sim.next_arrival[b] == sim.num_tasks[b]:
+    if sim.progress[b].next_arrival == sim.progress[b].num_tasks:
         return _NEVER_US
-    return sim.state.tasks.submit_us[sim.state.queue.first_row[b] + sim.next_arrival[b]]
+    return sim.state.tasks[sim.state.status[b].first_row + sim.progress[b].next_arrival].submit_us
 
 
 @compiled
 def _next_end_us(sim: SimTable, b: int) -> int:
-    if sim.num_ends[b] == 0:
+    if sim.progress[b].num_ends == 0:
         return _NEVER_US
     return sim.end_us[b, sim.ends[b, 0]]
 
@@ -107,8 +106,8 @@ def _before(sim: SimTable, b: int, one: int, other: int) -> bool:
 
 @compiled
 def _push(sim: SimTable, b: int, local: int) -> None:
-    child = sim.num_ends[b]
-    sim.num_ends[b] += 1
+    child = sim.progress[b].num_ends
+    sim.progress[b].num_ends += 1
     while child > 0:
         parent = (child - 1) // 2
         if not _before(sim, b, local, sim.ends[b, parent]):
@@ -121,8 +120,8 @@ def _push(sim: SimTable, b: int, local: int) -> None:
 @compiled
 def _pop(sim: SimTable, b: int) -> int:
     first = sim.ends[b, 0]
-    count = sim.num_ends[b] - 1
-    sim.num_ends[b] = count
+    count = sim.progress[b].num_ends - 1
+    sim.progress[b].num_ends = count
     last = sim.ends[b, count]
     parent = 0
     while True:

@@ -46,7 +46,7 @@ def task_cost(objective: int, wait_s: float, run_s: float) -> float:
 @compiled
 def arrival_cost(objective: int, sim: SimTable, b: int, local: int) -> float:
     """f(0) of a task that arrives."""
-    row = sim.state.queue.first_row[b] + local
+    row = sim.state.status[b].first_row + local
     return task_cost(objective, 0.0, sim.run_us[row] / MICROSECOND)
 
 
@@ -54,9 +54,9 @@ def arrival_cost(objective: int, sim: SimTable, b: int, local: int) -> float:
 def waiting_cost(objective: int, sim: SimTable, b: int, from_us: int, to_us: int) -> float:
     """What the tasks pending now add between two times."""
     total = 0.0
-    for position in range(sim.state.queue.num_pending[b]):
-        row = sim.state.queue.first_row[b] + sim.state.queue.pending[b, position]
-        submit_us = sim.state.tasks.submit_us[row]
+    for position in range(sim.state.status[b].num_pending):
+        row = sim.state.status[b].first_row + sim.state.pending[b, position]
+        submit_us = sim.state.tasks[row].submit_us
         run_s = sim.run_us[row] / MICROSECOND
         total += task_cost(objective, (to_us - submit_us) / MICROSECOND, run_s)
         total -= task_cost(objective, (from_us - submit_us) / MICROSECOND, run_s)

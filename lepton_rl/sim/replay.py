@@ -12,7 +12,7 @@ from lepton_rl.core.errors import StateError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.dispatch import WAIT, DispatchRule, decide
-from lepton_rl.core.tables import TaskTable
+from lepton_rl.core.tables import Records
 from lepton_rl.sim.events import advance, reset, start
 from lepton_rl.sim.objective import Objective
 from lepton_rl.sim.tables import SimTable, empty_sim
@@ -34,13 +34,13 @@ class Schedule:
     submit_us: NDArray[np.int64]
     start_us: NDArray[np.int64]
     end_us: NDArray[np.int64]
-    nodes: NDArray[np.int32]
+    nodes: NDArray[np.int64]
 
 
 @compiled
 def _run_to_end(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> bool:
     """Decide and advance until every task has completed; False if some can never start."""
-    while sim.num_completed[b] < sim.num_tasks[b]:
+    while sim.progress[b].num_completed < sim.progress[b].num_tasks:
         while True:
             local = decide(sim.state, sim.scratch, b, rule)
             if local == WAIT:
@@ -52,7 +52,7 @@ def _run_to_end(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> bo
 
 
 def replay(
-    tasks: TaskTable, run_us: NDArray[np.int64], cluster: Cluster, rule: DispatchRule
+    tasks: Records, run_us: NDArray[np.int64], cluster: Cluster, rule: DispatchRule
 ) -> Schedule:
     """Schedule all `tasks` on `cluster` under `rule`.
 
@@ -69,4 +69,9 @@ def replay(
     reset(sim, 0, 0, len(run_us))
     if not _run_to_end(sim, 0, rule, int(Objective.BOUNDED_SLOWDOWN)):
         raise StateError("a pending task can never start; check the workload against the cluster")
-    return Schedule(tasks.submit_us, sim.state.run.start_us[0], sim.end_us[0], sim.state.run.nodes[0])
+    return Schedule(
+        submit_us=tasks["submit_us"],
+        start_us=sim.state.spans["start_us"][0],
+        end_us=sim.end_us[0],
+        nodes=sim.state.held["node"][0],
+    )

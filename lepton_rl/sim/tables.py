@@ -7,19 +7,21 @@ from typing import NamedTuple
 import numpy as np
 
 from lepton_rl.core.rules.backfill import Scratch, empty_scratch
-from lepton_rl.core.tables import (
-    Floats,
-    Indices,
-    Ints,
-    NodeTable,
-    TaskTable,
-    View,
-    empty_pool,
-    empty_queue,
-    empty_run,
-)
+from lepton_rl.core.tables import Ints, NodeTable, Records, View, empty_view
 
 __all__ = ["SimTable", "empty_sim"]
+
+_PROGRESS_DTYPE = np.dtype(
+    [
+        ("num_tasks", np.int64),  # tasks of the episode
+        ("next_arrival", np.int64),  # local index of the next task to arrive
+        ("num_completed", np.int64),
+        ("num_ends", np.int64),  # entries of the heap
+        ("cost", np.float64),  # objective accrued so far, summed over tasks
+        ("reported", np.float64),  # the part of it that rewards have told so far
+    ],
+    align=True,
+)
 
 
 class SimTable(NamedTuple):
@@ -28,35 +30,21 @@ class SimTable(NamedTuple):
     state: View  # what the rules and policies see
     scratch: Scratch
     run_us: Ints  # (rows,) true run times, beside the task table
-    num_tasks: Indices  # (B,) tasks of the episode
-    next_arrival: Indices  # (B,) local index of the next task to arrive
-    num_completed: Indices  # (B,)
+    progress: Records  # (B,) see _PROGRESS_DTYPE
     end_us: Ints  # (B, N) true end of each started task, by local index
-    ends: Indices  # (B, N) binary heap of running tasks by (end_us, local index)
-    num_ends: Indices  # (B,)
-    cost: Floats  # (B,) objective accrued so far, summed over tasks
+    ends: Ints  # (B, N) binary heap of running tasks by (end_us, local index)
 
 
 def empty_sim(
-    tasks: TaskTable, run_us: Ints, nodes: NodeTable, batch: int, episode_tasks: int
+    tasks: Records, run_us: Ints, nodes: NodeTable, batch: int, episode_tasks: int
 ) -> SimTable:
     """Buffers for `batch` episodes of at most `episode_tasks` tasks; `reset` starts an episode."""
-    largest_gang = int(tasks.replicas.max(initial=1))
+    largest_gang = int(tasks["replicas"].max(initial=1))
     return SimTable(
-        state=View(
-            tasks=tasks,
-            nodes=nodes,
-            pool=empty_pool(nodes, batch),
-            queue=empty_queue(batch, episode_tasks),
-            run=empty_run(batch, episode_tasks, largest_gang),
-        ),
+        state=empty_view(tasks, nodes, batch, episode_tasks, largest_gang),
         scratch=empty_scratch(nodes, batch, largest_gang),
         run_us=run_us,
-        num_tasks=np.zeros(batch, np.int32),
-        next_arrival=np.zeros(batch, np.int32),
-        num_completed=np.zeros(batch, np.int32),
+        progress=np.zeros(batch, _PROGRESS_DTYPE),
         end_us=np.zeros((batch, episode_tasks), np.int64),
-        ends=np.zeros((batch, episode_tasks), np.int32),
-        num_ends=np.zeros(batch, np.int32),
-        cost=np.zeros(batch, np.float64),
+        ends=np.zeros((batch, episode_tasks), np.int64),
     )

@@ -6,7 +6,6 @@ tested on work that arrived after all it was trained on.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +64,7 @@ def split_windows(
             f" (train + validation < 1), got {train!r} and {validation!r}"
         )
     length = require_count(length, "window length", _LARGEST_COUNT)
-    ends = (math.floor(num_tasks * train), math.floor(num_tasks * (train + validation)), num_tasks)
+    ends = (round(num_tasks * train), round(num_tasks * (train + validation)), num_tasks)
     starts = (0, *ends[:-1])
     names = ("train", "validation", "test")
     for name, start, end in zip(names, starts, ends, strict=True):

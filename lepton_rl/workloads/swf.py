@@ -8,6 +8,9 @@ comment line. The rows become tasks by the rules of the RLScheduler protocol (Zh
     requested time   field 9, or the run time where that is unknown
     run time         field 4; 0 drops the row, below 0 (unknown) becomes 10 s
 
+Besides these only job id, submit time and status are read (status 2 to 4 marks a part of a job
+whose summary row is in the log too). `Workload.skipped` counts what was dropped or replaced.
+
 The machine is one pool of processors. Its size is the `processors` argument; else MaxProcs of the
 header; else MaxNodes; else the sum of nodes x cpus in a sibling `<name>.machines` file, as in the
 Alea simulator's data sets: tab-separated id, name, nodes, cpus per node, speed, RAM (KB per node).
@@ -27,10 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.core.checks import require_count, shown
-from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import InputFileError, WorkloadError
-from lepton_rl.core.intake import empty_tasks
-from lepton_rl.core.nodes import Cluster
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["SWF_SUFFIXES", "read_swf"]
@@ -58,6 +58,9 @@ _LARGEST_TIME_S = 1e11
 """About 3,000 years: any sum of two such times still fits int64 microseconds."""
 
 _LARGEST_MACHINE = 10**9
+
+_LARGEST_ID = 2**53
+"""Beyond it a float64 does not hold every whole number."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -217,24 +220,27 @@ def _workload(path: Path, rows: Rows, machine: int) -> Workload:
         )
     job, submit_s, size = job[order], submit_s[order], size[order]
     run_s, requested_s = _times(run_s[order], requested_s[order], skipped)
-    cluster = Cluster.pool(machine)
-    tasks = empty_tasks(len(order), len(cluster.schema.kinds))
-    tasks.submit_us[:] = to_us(submit_s)
-    tasks.requested_us[:] = np.maximum(1, to_us(requested_s))
-    tasks.demand[:, 0] = size.astype(np.int64) * cluster.schema.kinds[0].units_per
-    tasks.size[:] = size
-    ids = job.astype(np.int64).astype(np.str_)
-    return Workload(_stem(path), cluster, tasks, np.maximum(1, to_us(run_s)), ids, skipped)
+    return Workload.on_pool(
+        _stem(path),
+        machine,
+        submit_s=submit_s,
+        requested_s=requested_s,
+        run_s=run_s,
+        size=size.astype(np.int64),
+        ids=job.astype(np.int64).astype(np.str_),
+        skipped=skipped,
+    )
 
 
 def _usable(rows: Rows, size: Floats, machine: int, skipped: dict[str, int]) -> Flags:
     """Rows to keep; a row that is dropped counts under the first reason that fits."""
     job, submit_s, run_s, _, _, requested_s, status, _ = rows.T
     late = np.maximum(np.maximum(submit_s, run_s), requested_s) > _LARGEST_TIME_S
+    not_whole = (np.rint(job) != job) | (np.abs(job) > _LARGEST_ID) | (np.rint(size) != size)
     reasons: dict[str, Flags] = {
         "a field is not finite: dropped": ~np.all(np.isfinite(rows), axis=1),
         "partial execution of a job: dropped": np.isin(status, _PARTIAL_STATUS),
-        "job id or processors not whole: dropped": (np.rint(job) != job) | (np.rint(size) != size),
+        "job id or processors not whole: dropped": not_whole,
         "submit time < 0: dropped": submit_s < 0,
         f"a time beyond {_LARGEST_TIME_S:g} s: dropped": late,
         "run time 0: dropped": run_s == 0,

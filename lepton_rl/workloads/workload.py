@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import WorkloadError
-from lepton_rl.core.intake import Intake
+from lepton_rl.core.intake import Intake, empty_tasks
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.tables import TaskTable
+from lepton_rl.core.tables import Records
 from lepton_rl.core.tasks import Task
 
 __all__ = ["Workload"]
@@ -34,7 +34,7 @@ class Workload:
 
     name: str
     cluster: Cluster
-    tasks: TaskTable
+    tasks: Records
     run_us: NDArray[np.int64]
     ids: NDArray[np.str_]
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -42,9 +42,9 @@ class Workload:
     def __post_init__(self) -> None:
         if len(self.run_us) == 0:
             raise WorkloadError(f"{self.name}: expected at least one task, got none")
-        if np.any(self.run_us <= 0) or np.any(self.tasks.requested_us <= 0):
+        if (self.run_us <= 0).any() or (self.tasks["requested_us"] <= 0).any():
             raise WorkloadError(f"{self.name}: run times and requested times must be > 0")
-        if np.any(np.diff(self.tasks.submit_us) < 0):
+        if (np.diff(self.tasks["submit_us"]) < 0).any():
             raise WorkloadError(f"{self.name}: tasks must be in order of their submit times")
         object.__setattr__(self, "skipped", MappingProxyType(dict(self.skipped)))
 
@@ -67,6 +67,39 @@ class Workload:
         run_us = np.maximum(1, to_us([task.run_time_s or 0.0 for task in ordered]))
         return cls(name, cluster, table, run_us, np.array([task.id for task in ordered], np.str_))
 
+    @classmethod
+    def on_pool(
+        cls,
+        name: str,
+        processors: int,
+        *,
+        submit_s: NDArray[np.float64],
+        requested_s: NDArray[np.float64],
+        run_s: NDArray[np.float64],
+        size: NDArray[np.int64],
+        ids: NDArray[np.str_],
+        skipped: Mapping[str, int] | None = None,
+    ) -> Workload:
+        """Rigid tasks on one pool of processors, as batch-queue logs have them.
+
+        Args:
+            name: of the workload.
+            processors: size of the pool.
+            submit_s: `(N,)` submit times in s, ascending.
+            requested_s: `(N,)` requested times in s; at least 1 us each is kept.
+            run_s: `(N,)` true run times in s; at least 1 us each is kept.
+            size: `(N,)` processors each task asks for.
+            ids: `(N,)` names.
+            skipped: see the class.
+        """
+        cluster = Cluster.pool(processors)
+        tasks = empty_tasks(len(size), len(cluster.schema.kinds))
+        tasks["submit_us"] = to_us(submit_s)
+        tasks["requested_us"] = np.maximum(1, to_us(requested_s))
+        tasks["demand"][:, 0] = size * cluster.schema.kinds[0].units_per
+        tasks["size"] = size
+        return cls(name, cluster, tasks, np.maximum(1, to_us(run_s)), ids, skipped or {})
+
     def check_feasible(self, cluster: Cluster | None = None) -> None:
         """Refuse tasks that could never start on `cluster` (default: the workload's own).
 
@@ -83,7 +116,7 @@ class Workload:
         Raises:
             WorkloadError: the window does not lie within the workload.
         """
-        if not (0 <= start and 0 < length and start + length <= len(self)):
+        if not (start >= 0 and length > 0 and start + length <= len(self)):
             raise WorkloadError(
                 f"{self.name}: window {start}..{start + length - 1} must lie within the"
                 f" {len(self)} tasks 0..{len(self) - 1}"
@@ -92,7 +125,7 @@ class Workload:
         return replace(
             self,
             name=f"{self.name}[{start}:{start + length}]",
-            tasks=TaskTable(*(column[rows] for column in self.tasks)),
+            tasks=self.tasks[rows],
             run_us=self.run_us[rows],
             ids=self.ids[rows],
             skipped={},

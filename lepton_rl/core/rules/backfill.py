@@ -22,12 +22,12 @@ from lepton_rl.core.rules.placement import (
     retake,
 )
 from lepton_rl.core.tables import (
-    NO_NODE,
-    Indices,
-    Ints,
+    NO_TASK,
     NodeTable,
     PoolTable,
+    Records,
     View,
+    empty_choice,
     empty_pool,
 )
 
@@ -57,24 +57,25 @@ class Backfill(IntEnum):
 _NEVER_US = int(np.iinfo(np.int64).max)
 
 
+_BLOCKED_DTYPE = np.dtype([("task", np.int64), ("shadow_us", np.int64)], align=True)
+
+
 class Scratch(NamedTuple):
     """Work space of the rules; never part of what a policy sees."""
 
     pool: PoolTable  # the pool as it will be at the shadow time
-    chosen: Indices  # (B, G) nodes of the decision just made
-    card_sets: Ints  # (B, G) card bits of the decision just made
-    blocked: Indices  # (B,) local index of the task that keeps the head (repo rules), or -1
-    blocked_shadow_us: Ints  # (B,) its shadow time, fixed when it blocked
+    choice: Records  # (B, G) nodes and cards of the decision just made
+    blocked: Records  # (B,) the task that keeps the head (repo rules) and its fixed shadow time
 
 
 def empty_scratch(nodes: NodeTable, batch: int, largest_gang: int) -> Scratch:
     """Work space for `batch` environments."""
+    blocked = np.zeros(batch, _BLOCKED_DTYPE)
+    blocked["task"] = NO_TASK
     return Scratch(
         pool=empty_pool(nodes, batch),
-        chosen=np.full((batch, largest_gang), NO_NODE, np.int32),
-        card_sets=np.zeros((batch, largest_gang), np.int64),
-        blocked=np.full(batch, NO_NODE, np.int32),
-        blocked_shadow_us=np.zeros(batch, np.int64),
+        choice=empty_choice((batch, largest_gang)),
+        blocked=blocked,
     )
 
 
@@ -87,27 +88,28 @@ def shadow_pool(view: View, scratch: Scratch, b: int, head: int) -> int:
     its demand is spare. Further releases at that same instant are not counted, as in the published
     figures.
     """
-    tasks, nodes, pool, run, later = view.tasks, view.nodes, view.pool, view.run, scratch.pool
-    for m in range(nodes.capacity.shape[0]):
-        later.replicas_on[b, m] = pool.replicas_on[b, m]
-        for k in range(nodes.capacity.shape[1]):
-            later.free[b, m, k] = pool.free[b, m, k]
+    tasks, nodes, pool, later = view.tasks, view.nodes, view.pool, scratch.pool
+    for m in range(nodes.rows.shape[0]):
+        later.rows[b, m].replicas_on = pool.rows[b, m].replicas_on
+        for k in range(nodes.total.shape[0]):
+            later.rows[b, m].free[k] = pool.rows[b, m].free[k]
         for column in range(nodes.cards.shape[1]):
             later.card_free[b, m, column] = pool.card_free[b, m, column]
-    head_row = view.queue.first_row[b] + head
+    head_row = view.status[b].first_row + head
     room = 0
-    for m in range(nodes.capacity.shape[0]):
+    for m in range(nodes.rows.shape[0]):
         room += replica_capacity(tasks, nodes, later, b, head_row, m)
-    for position in range(run.num_running[b]):
-        local = run.running[b, position]
-        row = view.queue.first_row[b] + local
-        for replica in range(tasks.replicas[row]):
-            m = run.nodes[b, local, replica]
+    for position in range(view.status[b].num_running):
+        local = view.running[b, position]
+        row = view.status[b].first_row + local
+        for replica in range(tasks[row].replicas):
+            held = view.held[b, local, replica]
+            m = held.node
             room -= replica_capacity(tasks, nodes, later, b, head_row, m)
-            give_back(tasks, nodes, later, b, row, m, run.card_sets[b, local, replica])
+            give_back(tasks, nodes, later, b, row, m, held.cards)
             room += replica_capacity(tasks, nodes, later, b, head_row, m)
-        if room >= tasks.replicas[head_row]:
-            return max(run.expected_end_us[b, local], view.queue.now_us[b])
+        if room >= tasks[head_row].replicas:
+            return max(view.spans[b, local].expected_end_us, view.status[b].now_us)
     return _NEVER_US
 
 
@@ -115,19 +117,18 @@ def shadow_pool(view: View, scratch: Scratch, b: int, head: int) -> int:
 def easy_candidate(view: View, scratch: Scratch, b: int, head: int, place: int) -> int:
     """First task in FCFS order that may start although `head` is blocked, -1 if none.
 
-    Its nodes are taken from the pool and written to `scratch.chosen` and `scratch.card_sets`.
+    Its nodes are taken from the pool and written to `scratch.choice`.
     """
-    queue = view.queue
     shadow_us = shadow_pool(view, scratch, b, head)
-    head_row = queue.first_row[b] + head
-    for position in range(queue.num_pending[b]):
-        local = queue.pending[b, position]
+    head_row = view.status[b].first_row + head
+    for position in range(view.status[b].num_pending):
+        local = view.pending[b, position]
         if local == head:
             continue
-        row = queue.first_row[b] + local
+        row = view.status[b].first_row + local
         if not choose_nodes(view, scratch, b, local, place):
             continue
-        if queue.now_us[b] + view.tasks.requested_us[row] <= shadow_us:
+        if view.status[b].now_us + view.tasks[row].requested_us <= shadow_us:
             return local
         if _head_fits_beside(view, scratch, b, head_row, row):
             return local
@@ -139,22 +140,22 @@ def easy_candidate(view: View, scratch: Scratch, b: int, head: int, place: int) 
 def _head_fits_beside(view: View, scratch: Scratch, b: int, head_row: int, row: int) -> bool:
     """Whether the blocked task fits at the shadow time beside task `row` on its chosen nodes."""
     tasks, nodes, later = view.tasks, view.nodes, scratch.pool
-    for replica in range(tasks.replicas[row]):
-        m, cards = scratch.chosen[b, replica], scratch.card_sets[b, replica]
-        retake(tasks, nodes, later, b, row, m, cards)
-    fits = gang_capacity(tasks, nodes, later, b, head_row) >= tasks.replicas[head_row]
-    for replica in range(tasks.replicas[row]):
-        m, cards = scratch.chosen[b, replica], scratch.card_sets[b, replica]
-        give_back(tasks, nodes, later, b, row, m, cards)
+    for replica in range(tasks[row].replicas):
+        chosen = scratch.choice[b, replica]
+        retake(tasks, nodes, later, b, row, chosen.node, chosen.cards)
+    fits = gang_capacity(tasks, nodes, later, b, head_row) >= tasks[head_row].replicas
+    for replica in range(tasks[row].replicas):
+        chosen = scratch.choice[b, replica]
+        give_back(tasks, nodes, later, b, row, chosen.node, chosen.cards)
     return fits
 
 
 @compiled
 def undo_choice(view: View, scratch: Scratch, b: int, row: int) -> None:
     """Give back to the pool what `place_gang` just took for task `row`."""
-    for replica in range(view.tasks.replicas[row]):
-        m, cards = scratch.chosen[b, replica], scratch.card_sets[b, replica]
-        give_back(view.tasks, view.nodes, view.pool, b, row, m, cards)
+    for replica in range(view.tasks[row].replicas):
+        chosen = scratch.choice[b, replica]
+        give_back(view.tasks, view.nodes, view.pool, b, row, chosen.node, chosen.cards)
 
 
 @compiled
@@ -163,12 +164,11 @@ def fixed_shadow_candidate(view: View, scratch: Scratch, b: int, place: int) -> 
 
     The RLScheduler rule: the comparison is strict and spare processors do not count.
     """
-    queue = view.queue
-    for position in range(queue.num_pending[b]):
-        local = queue.pending[b, position]
-        row = queue.first_row[b] + local
-        ends_us = queue.now_us[b] + view.tasks.requested_us[row]
-        if local == scratch.blocked[b] or ends_us >= scratch.blocked_shadow_us[b]:
+    for position in range(view.status[b].num_pending):
+        local = view.pending[b, position]
+        row = view.status[b].first_row + local
+        ends_us = view.status[b].now_us + view.tasks[row].requested_us
+        if local == scratch.blocked[b].task or ends_us >= scratch.blocked[b].shadow_us:
             continue
         if choose_nodes(view, scratch, b, local, place):
             return local
@@ -184,8 +184,8 @@ def choose_nodes(view: View, scratch: Scratch, b: int, local: int, place: int) -
         view.pool,
         b,
         local,
-        view.queue.first_row[b] + local,
+        view.status[b].first_row + local,
+        view.status[b].now_us,
         place,
-        scratch.chosen,
-        scratch.card_sets,
+        scratch.choice,
     )

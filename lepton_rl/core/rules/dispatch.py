@@ -19,7 +19,7 @@ from lepton_rl.core.rules.backfill import (
 )
 from lepton_rl.core.rules.orders import Order, PriorityWeights, first_in_order
 from lepton_rl.core.rules.placement import Place
-from lepton_rl.core.tables import NO_NODE, View
+from lepton_rl.core.tables import NO_TASK, View
 
 __all__ = ["WAIT", "DispatchRule", "decide", "start_head"]
 
@@ -46,7 +46,7 @@ def start_head(view: View, scratch: Scratch, b: int, head: int, place: int, back
 
     Returns:
         Local index of the task that starts; its nodes are taken from the pool and written to
-        `scratch.chosen` and `scratch.card_sets`.
+        `scratch.choice`.
     """
     if choose_nodes(view, scratch, b, head, place):
         return head
@@ -58,27 +58,25 @@ def start_head(view: View, scratch: Scratch, b: int, head: int, place: int, back
 @compiled
 def decide(view: View, scratch: Scratch, b: int, rule: DispatchRule) -> int:
     """The next decision of a heuristic; see `start_head` for what it returns."""
-    if view.queue.num_pending[b] == 0:
+    if view.status[b].num_pending == 0:
         return WAIT
     if rule.blocking:
         return _decide_blocking(view, scratch, b, rule)
-    head = first_in_order(rule.order, view.tasks, view.queue, b, rule.weights)
+    head = first_in_order(view, b, rule.order, rule.weights)
     return start_head(view, scratch, b, head, rule.place, rule.backfill)
 
 
 @compiled
 def _decide_blocking(view: View, scratch: Scratch, b: int, rule: DispatchRule) -> int:
-    newly_blocked = scratch.blocked[b] == NO_NODE
+    newly_blocked = scratch.blocked[b].task == NO_TASK
     if newly_blocked:
-        scratch.blocked[b] = first_in_order(
-            rule.order, view.tasks, view.queue, b, rule.weights
-        )
-    head = scratch.blocked[b]
+        scratch.blocked[b].task = first_in_order(view, b, rule.order, rule.weights)
+    head = scratch.blocked[b].task
     if choose_nodes(view, scratch, b, head, rule.place):
-        scratch.blocked[b] = NO_NODE
+        scratch.blocked[b].task = NO_TASK
         return head
     if newly_blocked:
-        scratch.blocked_shadow_us[b] = shadow_pool(view, scratch, b, head)
+        scratch.blocked[b].shadow_us = shadow_pool(view, scratch, b, head)
     if rule.backfill == _FIXED_SHADOW:
         return fixed_shadow_candidate(view, scratch, b, rule.place)
     return WAIT

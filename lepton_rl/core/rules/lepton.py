@@ -44,10 +44,10 @@ def node_load(nodes: NodeTable, pool: PoolTable, b: int, m: int) -> float:
     With one kind on the node it is exactly C/T.
     """
     highest = 0.0
-    for k in range(nodes.capacity.shape[1]):
-        total = nodes.capacity[m, k]
+    for k in range(nodes.total.shape[0]):
+        total = nodes.rows[m].capacity[k]
         if total > 0:
-            current = load(float(total - pool.free[b, m, k]), float(total))
+            current = load(float(total - pool.rows[b, m].free[k]), float(total))
             highest = max(highest, current)
     return highest
 

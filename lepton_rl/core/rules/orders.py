@@ -14,7 +14,7 @@ from typing import NamedTuple
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.lepton import priority
-from lepton_rl.core.tables import QueueTable, TaskTable
+from lepton_rl.core.tables import Records, View
 
 __all__ = ["Order", "PriorityWeights", "first_in_order", "score"]
 
@@ -68,13 +68,13 @@ def _log10(x: float) -> float:
 
 
 @compiled
-def score(order: int, tasks: TaskTable, row: int, now_us: int, weights: PriorityWeights) -> float:
+def score(order: int, tasks: Records, row: int, now_us: int, weights: PriorityWeights) -> float:
     """Score of task `row` at `now_us` under `order` (an `Order`); the lowest goes first."""
-    submit_s = tasks.submit_us[row] / MICROSECOND
+    submit_s = tasks[row].submit_us / MICROSECOND
     if order == _FCFS:
         return submit_s
-    requested_s = tasks.requested_us[row] / MICROSECOND
-    processors = tasks.size[row]
+    requested_s = tasks[row].requested_us / MICROSECOND
+    processors = tasks[row].size
     if order == _SJF:
         return requested_s
     if order == _LJF:
@@ -89,30 +89,28 @@ def score(order: int, tasks: TaskTable, row: int, now_us: int, weights: Priority
         return requested_s * processors + 6.86e6 * _log10(submit_s)
     if order == _F4:
         return requested_s * math.sqrt(processors) + 5.3e5 * _log10(submit_s)
-    wait_s = (now_us - tasks.submit_us[row]) / MICROSECOND
+    wait_s = (now_us - tasks[row].submit_us) / MICROSECOND
     if order == _WFP3:
         return -((wait_s / requested_s) ** 3) * processors
     if order == _UNICEP:
         return -(wait_s + 1e-15) / (math.log2(processors + 1e-15) * requested_s)
     return -priority(
-        requested_s, tasks.urgency[row], weights.alpha, weights.beta, wait_s, weights.gamma
+        requested_s, tasks[row].urgency, weights.alpha, weights.beta, wait_s, weights.gamma
     )
 
 
 @compiled
-def first_in_order(
-    order: int, tasks: TaskTable, queue: QueueTable, b: int, weights: PriorityWeights
-) -> int:
+def first_in_order(view: View, b: int, order: int, weights: PriorityWeights) -> int:
     """Local index of the pending task with the lowest score, -1 if nothing is pending.
 
     Ties go to the earlier arrival, then to the lower index.
     """
     best = -1
     best_score = 0.0
-    for position in range(queue.num_pending[b]):
-        local = queue.pending[b, position]
-        row = queue.first_row[b] + local
-        current = score(order, tasks, row, queue.now_us[b], weights)
+    for position in range(view.status[b].num_pending):
+        local = view.pending[b, position]
+        row = view.status[b].first_row + local
+        current = score(order, view.tasks, row, view.status[b].now_us, weights)
         if best < 0 or current < best_score:
             best = local
             best_score = current

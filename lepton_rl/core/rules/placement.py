@@ -12,11 +12,10 @@ from lepton_rl.core.resources import CARD
 from lepton_rl.core.rules.lepton import node_load
 from lepton_rl.core.tables import (
     NO_NODE,
-    Indices,
-    Ints,
+    NO_TASK,
     NodeTable,
     PoolTable,
-    TaskTable,
+    Records,
 )
 
 __all__ = [
@@ -47,28 +46,28 @@ _MANY = 1 << 30
 
 @compiled
 def replica_capacity(
-    tasks: TaskTable, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int
+    tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int
 ) -> int:
     """How many replicas of task `row` node `m` could take now (0 if it is not allowed there).
 
     Only the resources: whether the node is held for another task is the caller's question.
     """
-    if (nodes.labels[m] & tasks.labels[row]) != tasks.labels[row]:
+    if (nodes.rows[m].labels & tasks[row].labels) != tasks[row].labels:
         return 0
-    if tasks.models[row] != 0 and (nodes.model[m] & tasks.models[row]) == 0:
+    if tasks[row].models != 0 and (nodes.rows[m].model & tasks[row].models) == 0:
         return 0
     num_devices = nodes.card_start.shape[0] - 1
-    num_divisible = nodes.capacity.shape[1] - num_devices
+    num_divisible = nodes.total.shape[0] - num_devices
     most = _MANY
     for k in range(num_divisible):
-        if tasks.demand[row, k] > 0:
-            most = min(most, pool.free[b, m, k] // tasks.demand[row, k])
+        if tasks[row].demand[k] > 0:
+            most = min(most, pool.rows[b, m].free[k] // tasks[row].demand[k])
     for device in range(num_devices):
-        wanted = tasks.demand[row, num_divisible + device]
+        wanted = tasks[row].demand[num_divisible + device]
         if wanted > 0:
             most = min(most, _card_capacity(nodes, pool, b, m, device, wanted))
-    if tasks.exclusive[row]:
-        if pool.replicas_on[b, m] > 0:
+    if tasks[row].exclusive:
+        if pool.rows[b, m].replicas_on > 0:
             return 0
         most = min(most, 1)
     return most
@@ -91,11 +90,11 @@ def _card_capacity(
 
 
 @compiled
-def gang_capacity(tasks: TaskTable, nodes: NodeTable, pool: PoolTable, b: int, row: int) -> int:
+def gang_capacity(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int) -> int:
     """Replicas of task `row` that the pool could take now, counted up to its gang size."""
-    needed = tasks.replicas[row]
+    needed = tasks[row].replicas
     found = 0
-    for m in range(nodes.capacity.shape[0]):
+    for m in range(nodes.rows.shape[0]):
         found += replica_capacity(tasks, nodes, pool, b, row, m)
         if found >= needed:
             return needed
@@ -104,13 +103,21 @@ def gang_capacity(tasks: TaskTable, nodes: NodeTable, pool: PoolTable, b: int, r
 
 @compiled
 def _best_node(
-    tasks: TaskTable, nodes: NodeTable, pool: PoolTable, b: int, local: int, row: int, place: int
+    tasks: Records,
+    nodes: NodeTable,
+    pool: PoolTable,
+    b: int,
+    local: int,
+    row: int,
+    now_us: int,
+    place: int,
 ) -> int:
     """Node for one replica under `place` (a `Place`), NO_NODE if none is feasible."""
+    end_us = now_us + tasks[row].requested_us
     best = NO_NODE
     best_score = 0.0
-    for m in range(nodes.capacity.shape[0]):
-        if pool.held_by[b, m] != NO_NODE and pool.held_by[b, m] != local:
+    for m in range(nodes.rows.shape[0]):
+        if _is_held(pool, b, m, local, end_us):
             continue
         if replica_capacity(tasks, nodes, pool, b, row, m) == 0:
             continue
@@ -126,17 +133,24 @@ def _best_node(
 
 
 @compiled
-def take(tasks: TaskTable, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int) -> int:
+def _is_held(pool: PoolTable, b: int, m: int, local: int, end_us: int) -> bool:
+    """Whether node `m` is reserved for another task that would come before `end_us`."""
+    holder = pool.rows[b, m].held_by
+    return holder != NO_TASK and holder != local and end_us > pool.rows[b, m].held_from_us
+
+
+@compiled
+def take(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int) -> int:
     """Allocate one replica of task `row` on node `m`; returns the bits of the cards it got.
 
     The caller has checked `replica_capacity`. A share goes to the fullest card that holds it, whole
     cards are the lowest free ones, an exclusive task holds all the node has.
     """
     num_devices = nodes.card_start.shape[0] - 1
-    num_divisible = nodes.capacity.shape[1] - num_devices
+    num_divisible = nodes.total.shape[0] - num_devices
     card_set = 0
     for device in range(num_devices):
-        wanted = tasks.demand[row, num_divisible + device]
+        wanted = tasks[row].demand[num_divisible + device]
         first, last = nodes.card_start[device], nodes.card_start[device + 1]
         if 0 < wanted < CARD:
             card_set |= 1 << _fullest_card(pool, b, m, first, last, wanted)
@@ -162,7 +176,7 @@ def _fullest_card(pool: PoolTable, b: int, m: int, first: int, last: int, wanted
 
 @compiled
 def give_back(
-    tasks: TaskTable, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int, card_set: int
+    tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int, card_set: int
 ) -> None:
     """Undo `take` of one replica of task `row` on node `m`."""
     _shift(tasks, nodes, pool, b, row, m, card_set, 1)
@@ -170,7 +184,7 @@ def give_back(
 
 @compiled
 def retake(
-    tasks: TaskTable, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int, card_set: int
+    tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int, card_set: int
 ) -> None:
     """Undo `give_back`: hold the same cards again."""
     _shift(tasks, nodes, pool, b, row, m, card_set, -1)
@@ -178,7 +192,7 @@ def retake(
 
 @compiled
 def _shift(
-    tasks: TaskTable,
+    tasks: Records,
     nodes: NodeTable,
     pool: PoolTable,
     b: int,
@@ -189,18 +203,18 @@ def _shift(
 ) -> None:
     """Add (`sign` 1) or subtract (-1) what one replica of task `row` holds on node `m`."""
     num_devices = nodes.card_start.shape[0] - 1
-    num_divisible = nodes.capacity.shape[1] - num_devices
-    pool.replicas_on[b, m] -= sign
-    if tasks.exclusive[row]:
-        for k in range(nodes.capacity.shape[1]):
-            pool.free[b, m, k] += sign * nodes.capacity[m, k]
+    num_divisible = nodes.total.shape[0] - num_devices
+    pool.rows[b, m].replicas_on -= sign
+    if tasks[row].exclusive:
+        for k in range(nodes.total.shape[0]):
+            pool.rows[b, m].free[k] += sign * nodes.rows[m].capacity[k]
         for column in range(nodes.cards.shape[1]):
             pool.card_free[b, m, column] += sign * nodes.cards[m, column]
         return
-    for k in range(nodes.capacity.shape[1]):
-        pool.free[b, m, k] += sign * tasks.demand[row, k]
+    for k in range(nodes.total.shape[0]):
+        pool.rows[b, m].free[k] += sign * tasks[row].demand[k]
     for device in range(num_devices):
-        held = sign * min(tasks.demand[row, num_divisible + device], CARD)
+        held = sign * min(tasks[row].demand[num_divisible + device], CARD)
         for column in range(nodes.card_start[device], nodes.card_start[device + 1]):
             if (card_set >> column) & 1:
                 pool.card_free[b, m, column] += held
@@ -208,15 +222,15 @@ def _shift(
 
 @compiled
 def place_gang(
-    tasks: TaskTable,
+    tasks: Records,
     nodes: NodeTable,
     pool: PoolTable,
     b: int,
     local: int,
     row: int,
+    now_us: int,
     place: int,
-    chosen: Indices,
-    card_sets: Ints,
+    choice: Records,
 ) -> bool:
     """Take nodes for the whole gang of task `row`, or nothing.
 
@@ -225,25 +239,28 @@ def place_gang(
         nodes: node table.
         pool: changed only when the gang fits.
         b: environment.
-        local: the task's local index; nodes held for another task are left alone.
+        local: the task's local index. Nodes reserved for another task are left alone, unless this
+            one will end, by its estimate, before the reservation begins.
         row: the task's row.
+        now_us: the time now.
         place: a `Place`.
-        chosen: `(B, G)`, row `b` gets the node of each replica, NO_NODE beyond the gang.
-        card_sets: `(B, G)`, row `b` gets the card bits of each replica.
+        choice: `(B, G)`, row `b` gets the node and the card bits of each replica, NO_NODE beyond
+            the gang.
 
     Returns:
         Whether all replicas were placed.
     """
-    for replica in range(chosen.shape[1]):
-        chosen[b, replica] = NO_NODE
-        card_sets[b, replica] = 0
-    for replica in range(tasks.replicas[row]):
-        m = _best_node(tasks, nodes, pool, b, local, row, place)
+    for replica in range(choice.shape[1]):
+        choice[b, replica].node = NO_NODE
+        choice[b, replica].cards = 0
+    for replica in range(tasks[row].replicas):
+        m = _best_node(tasks, nodes, pool, b, local, row, now_us, place)
         if m == NO_NODE:
             for placed in range(replica):
-                give_back(tasks, nodes, pool, b, row, chosen[b, placed], card_sets[b, placed])
-                chosen[b, placed] = NO_NODE
+                undone = choice[b, placed]
+                give_back(tasks, nodes, pool, b, row, undone.node, undone.cards)
+                choice[b, placed].node = NO_NODE
             return False
-        chosen[b, replica] = m
-        card_sets[b, replica] = take(tasks, nodes, pool, b, row, m)
+        choice[b, replica].node = m
+        choice[b, replica].cards = take(tasks, nodes, pool, b, row, m)
     return True

@@ -7,36 +7,39 @@ from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.placement import give_back
-from lepton_rl.core.tables import NO_NODE, QueueTable, RunTable, TaskTable, View
+from lepton_rl.core.tables import NO_TASK, View
 
 __all__ = ["enter_queue", "enter_run", "leave_queue", "leave_run"]
 
 
 @compiled
-def enter_queue(tasks: TaskTable, queue: QueueTable, b: int, local: int) -> None:
+def enter_queue(view: View, b: int, local: int) -> None:
     """Put a task among the pending ones, behind everything that was submitted no later."""
-    base = queue.first_row[b]
-    position = queue.num_pending[b]
-    submit_us = tasks.submit_us[base + local]
-    while position > 0 and tasks.submit_us[base + queue.pending[b, position - 1]] > submit_us:
-        queue.pending[b, position] = queue.pending[b, position - 1]
+    first_row = view.status[b].first_row
+    position = view.status[b].num_pending
+    submit_us = view.tasks[first_row + local].submit_us
+    while position > 0:
+        ahead = view.pending[b, position - 1]
+        if view.tasks[first_row + ahead].submit_us <= submit_us:
+            break
+        view.pending[b, position] = ahead
         position -= 1
-    queue.pending[b, position] = local
-    queue.num_pending[b] += 1
+    view.pending[b, position] = local
+    view.status[b].num_pending += 1
 
 
 @compiled
-def leave_queue(queue: QueueTable, b: int, local: int) -> bool:
+def leave_queue(view: View, b: int, local: int) -> bool:
     """Take a task out of the queue; False if it was not pending."""
     position = 0
-    count = queue.num_pending[b]
-    while position < count and queue.pending[b, position] != local:
+    count = view.status[b].num_pending
+    while position < count and view.pending[b, position] != local:
         position += 1
     if position == count:
         return False
     for later in range(position + 1, count):
-        queue.pending[b, later - 1] = queue.pending[b, later]
-    queue.num_pending[b] = count - 1
+        view.pending[b, later - 1] = view.pending[b, later]
+    view.status[b].num_pending = count - 1
     return True
 
 
@@ -46,53 +49,51 @@ def enter_run(view: View, b: int, local: int) -> None:
 
     Nodes held for it are held no longer.
     """
-    queue, run = view.queue, view.run
-    row = queue.first_row[b] + local
-    leave_queue(queue, b, local)
-    run.start_us[b, local] = queue.now_us[b]
-    end_us = queue.now_us[b] + view.tasks.requested_us[row]
-    run.expected_end_us[b, local] = end_us
-    position = run.num_running[b]
-    while position > 0 and _ends_after(run, b, run.running[b, position - 1], local):
-        run.running[b, position] = run.running[b, position - 1]
+    row = view.status[b].first_row + local
+    leave_queue(view, b, local)
+    view.spans[b, local].start_us = view.status[b].now_us
+    end_us = view.status[b].now_us + view.tasks[row].requested_us
+    view.spans[b, local].expected_end_us = end_us
+    position = view.status[b].num_running
+    while position > 0 and _ends_after(view, b, view.running[b, position - 1], local):
+        view.running[b, position] = view.running[b, position - 1]
         position -= 1
-    run.running[b, position] = local
-    run.num_running[b] += 1
-    for m in range(view.nodes.capacity.shape[0]):
-        if view.pool.held_by[b, m] == local:
-            view.pool.held_by[b, m] = NO_NODE
+    view.running[b, position] = local
+    view.status[b].num_running += 1
+    for m in range(view.nodes.rows.shape[0]):
+        if view.pool.rows[b, m].held_by == local:
+            view.pool.rows[b, m].held_by = NO_TASK
 
 
 @compiled
-def _ends_after(run: RunTable, b: int, one: int, other: int) -> bool:
+def _ends_after(view: View, b: int, one: int, other: int) -> bool:
     """Order of the running set: by expected end, then by local index."""
-    if run.expected_end_us[b, one] != run.expected_end_us[b, other]:
-        return run.expected_end_us[b, one] > run.expected_end_us[b, other]
+    if view.spans[b, one].expected_end_us != view.spans[b, other].expected_end_us:
+        return view.spans[b, one].expected_end_us > view.spans[b, other].expected_end_us
     return one > other
 
 
 @compiled
 def leave_run(view: View, b: int, local: int) -> bool:
     """Take a task out of the running set and give back its nodes; False if it was not running."""
-    run = view.run
     position = 0
-    count = run.num_running[b]
-    while position < count and run.running[b, position] != local:
+    count = view.status[b].num_running
+    while position < count and view.running[b, position] != local:
         position += 1
     if position == count:
         return False
     for later in range(position + 1, count):
-        run.running[b, later - 1] = run.running[b, later]
-    run.num_running[b] = count - 1
-    row = view.queue.first_row[b] + local
-    for replica in range(view.tasks.replicas[row]):
+        view.running[b, later - 1] = view.running[b, later]
+    view.status[b].num_running = count - 1
+    row = view.status[b].first_row + local
+    for replica in range(view.tasks[row].replicas):
         give_back(
             view.tasks,
             view.nodes,
             view.pool,
             b,
             row,
-            run.nodes[b, local, replica],
-            run.card_sets[b, local, replica],
+            view.held[b, local, replica].node,
+            view.held[b, local, replica].cards,
         )
     return True

@@ -1,0 +1,54 @@
+"""The one interface of a policy, whether three lines of FCFS or a neural network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from lepton_rl.core.tables import View
+
+__all__ = ["Decision", "Policy", "Start", "Wait"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a pending task now.
+
+    Attributes:
+        task: its local index (an entry of `view.pending`).
+        nodes: index of the node of each replica; empty leaves the choice to the scheduler, which
+            balances the load (Lepton: R_min = argmin C_i / T_i).
+    """
+
+    task: int
+    nodes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Start nothing more until the next event."""
+
+
+Decision = Start | Wait
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Decides what starts next. At each event it is asked again until it waits."""
+
+    @property
+    def name(self) -> str:
+        """For tables and logs."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything; called before a new schedule begins."""
+        ...
+
+    def decide(self, view: View) -> Decision:
+        """The next decision.
+
+        Args:
+            view: tables with a batch axis of 1 (environment 0); read-only.
+        """
+        ...

@@ -1,0 +1,157 @@
+"""What a network sees of a task, a node and the cluster.
+
+All features are ratios or scaled logarithms without a unit, mostly within [-1, 2], so that a
+policy trained on one cluster can run on another. `SCHEMA_VERSION` changes with any of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_rl.core.clock import MICROSECOND
+from lepton_rl.core.compiled import compiled
+from lepton_rl.core.rules.lepton import node_load
+from lepton_rl.core.rules.placement import gang_capacity
+from lepton_rl.core.tables import NO_TASK, NodeTable, PoolTable, Records, View
+
+__all__ = [
+    "CLUSTER_FEATURES",
+    "NODE_FEATURES",
+    "SCHEMA_VERSION",
+    "TASK_FEATURES",
+    "dominant_share",
+    "free_share",
+    "log_scale",
+    "write_node",
+    "write_task",
+]
+
+Float32s = NDArray[np.float32]
+
+SCHEMA_VERSION = 1
+
+TASK_FEATURES = (
+    "requested_time",  # log10(1 + requested time in s) / 6
+    "share",  # dominant share of the whole cluster that the gang asks for, 0..1
+    "share_log",  # 1 + log10(share) / 4, >= -1
+    "area",  # log10(1 + requested time in s * share) / 6
+    "wait",  # log10(1 + wait in s) / 6
+    "stretch",  # log10(1 + wait / requested time) / 4
+    "fits",  # 1 if it could start now
+    "share_left",  # free share of the cluster minus its own, -1..1
+    "rank",  # position in order of arrival over the number pending, 0 = oldest
+    "requested_time_to_mean",  # log10(requested time / mean of the pending tasks) / 4
+    "area_to_mean",  # log10(area / mean of the pending tasks) / 4
+    "urgency",  # urgency / 10, cut to -1..1
+    "critical",  # 1 if critical
+)
+"""Columns of `tasks`."""
+
+NODE_FEATURES = (
+    "load",  # dominant share in use, 0..1
+    "free_cards",  # free share of its cards, 0..1; 0 if it has none
+    "size",  # its dominant share of the whole cluster, 0..1
+    "replicas",  # log10(1 + replicas running there) / 3
+    "held",  # 1 if reserved for a critical task
+)
+"""Columns of `nodes`."""
+
+CLUSTER_FEATURES = (
+    "free_share",  # share of the cluster that is free, of its scarcest kind, 0..1
+    "pending",  # log10(1 + pending tasks) / 4
+    "pending_area",  # log10(1 + pending work in cluster-seconds) / 6
+    "outside_window",  # share of the pending tasks that the window leaves out, 0..1
+    "running",  # log10(1 + running tasks) / 4
+    "next_release",  # log10(1 + seconds until the next expected end) / 6
+    "oldest_wait",  # log10(1 + longest wait in s) / 6
+    "mean_requested_time",  # log10(1 + mean requested time of the pending tasks in s) / 6
+)
+"""Entries of `cluster`."""
+
+
+@compiled
+def log_scale(value: float, scale: float) -> float:
+    """log10(1 + value) / scale, for value >= 0."""
+    return math.log10(1.0 + max(value, 0.0)) / scale
+
+
+@compiled
+def dominant_share(tasks: Records, nodes: NodeTable, row: int) -> float:
+    """Largest share of the whole cluster, over its kinds, that the gang of task `row` asks for."""
+    share = 0.0
+    for k in range(nodes.total.shape[0]):
+        if nodes.total[k] > 0:
+            asked = float(tasks[row].demand[k] * tasks[row].replicas)
+            share = max(share, asked / nodes.total[k])
+    return min(share, 1.0)
+
+
+@compiled
+def free_share(nodes: NodeTable, pool: PoolTable, b: int) -> float:
+    """Share of the cluster that is free, of its scarcest kind (0 to 1)."""
+    scarcest = 1.0
+    for k in range(nodes.total.shape[0]):
+        free = 0
+        for m in range(nodes.rows.shape[0]):
+            free += pool.rows[b, m].free[k]
+        if nodes.total[k] > 0:
+            scarcest = min(scarcest, free / nodes.total[k])
+    return scarcest
+
+
+@compiled
+def write_task(
+    view: View,
+    b: int,
+    local: int,
+    rank: float,
+    free: float,
+    mean_requested_s: float,
+    mean_area_s: float,
+    out: Float32s,
+    slot: int,
+) -> None:
+    """Write the features of one pending task into `out[b, slot]`, `(B, Q, F)` float32."""
+    tasks, now_us = view.tasks, view.status[b].now_us
+    row = view.status[b].first_row + local
+    requested_s = tasks[row].requested_us / MICROSECOND
+    wait_s = (now_us - tasks[row].submit_us) / MICROSECOND
+    share = dominant_share(tasks, view.nodes, row)
+    area_s = requested_s * share
+    fits = gang_capacity(tasks, view.nodes, view.pool, b, row) >= tasks[row].replicas
+    out[b, slot, 0] = log_scale(requested_s, 6.0)
+    out[b, slot, 1] = share
+    out[b, slot, 2] = max(-1.0, 1.0 + math.log10(max(share, 1e-9)) / 4.0)
+    out[b, slot, 3] = log_scale(area_s, 6.0)
+    out[b, slot, 4] = log_scale(wait_s, 6.0)
+    out[b, slot, 5] = log_scale(wait_s / requested_s, 4.0)
+    out[b, slot, 6] = 1.0 if fits else 0.0
+    out[b, slot, 7] = free - share
+    out[b, slot, 8] = rank
+    out[b, slot, 9] = math.log10(requested_s / mean_requested_s) / 4.0
+    out[b, slot, 10] = math.log10(max(area_s, 1e-9) / max(mean_area_s, 1e-9)) / 4.0
+    out[b, slot, 11] = min(max(tasks[row].urgency / 10.0, -1.0), 1.0)
+    out[b, slot, 12] = 1.0 if tasks[row].critical else 0.0
+
+
+@compiled
+def write_node(view: View, b: int, m: int, out: Float32s) -> None:
+    """Write the features of one node into `out[b, m]`, `(B, M, G)` float32."""
+    nodes, pool = view.nodes, view.pool
+    cards = 0
+    free_cards = 0
+    for column in range(nodes.cards.shape[1]):
+        cards += nodes.cards[m, column]
+        free_cards += pool.card_free[b, m, column]
+    size = 0.0
+    for k in range(nodes.total.shape[0]):
+        if nodes.total[k] > 0:
+            size = max(size, nodes.rows[m].capacity[k] / nodes.total[k])
+    out[b, m, 0] = node_load(nodes, pool, b, m)
+    out[b, m, 1] = free_cards / cards if cards > 0 else 0.0
+    out[b, m, 2] = size
+    out[b, m, 3] = log_scale(float(pool.rows[b, m].replicas_on), 3.0)
+    out[b, m, 4] = 1.0 if pool.rows[b, m].held_by != NO_TASK else 0.0

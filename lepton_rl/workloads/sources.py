@@ -1,0 +1,139 @@
+"""Opening a workload by name or path, and describing one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_rl.core.checks import shown
+from lepton_rl.core.clock import MICROSECOND, to_seconds
+from lepton_rl.core.errors import ConfigError
+from lepton_rl.core.naming import did_you_mean
+from lepton_rl.core.settings import load_settings
+from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
+from lepton_rl.workloads.swf import SWF_SUFFIXES, read_swf
+from lepton_rl.workloads.workload import Workload
+
+__all__ = ["describe", "offered_load", "open_workload"]
+
+GENERATORS = ("lublin",)
+
+_COMPRESSED = ([".gz"], [".bz2"], [".xz"], [".zst"], [".zip"])
+
+_QUANTILES = MappingProxyType({"p1": 0.01, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p99": 0.99})
+
+
+def open_workload(
+    source: str | Path,
+    *,
+    processors: int | None = None,
+    seed: int = 0,
+    settings: Mapping[str, object] | None = None,
+) -> Workload:
+    """Read a trace or generate a workload.
+
+    Args:
+        source: a path ending in .swf or .swf.gz, or the name of a generator (lublin).
+        processors: machine size; overrides what the trace or the generator's default says.
+        seed: for generators.
+        settings: of the generator, by name (see `LublinConfig`), e.g. `{"load": 0.9}`.
+
+    Raises:
+        ConfigError: unknown name, suffix or setting, or a bad value; for an unknown one the
+            message has the nearest right one.
+        InputFileError: the file cannot be opened.
+        WorkloadError: the file is not a usable trace.
+    """
+    name = str(source)
+    if name == "lublin":
+        size = {} if processors is None else {"processors": processors}
+        return generate_lublin(
+            load_settings(LublinConfig, {**(settings or {}), **size}, name), seed
+        )
+    if not name.lower().endswith(SWF_SUFFIXES):
+        raise ConfigError(_unknown(name))
+    if settings:
+        raise ConfigError(
+            f"workload {name!r}: a trace has no settings, got {shown(dict(settings))}"
+        )
+    return read_swf(name, processors=processors)
+
+
+def _unknown(name: str) -> str:
+    suffixes = Path(name.lower()).suffixes
+    suffix = "".join(suffixes[-2:] if suffixes[-1:] in _COMPRESSED else suffixes[-1:])
+    hint = did_you_mean(suffix, SWF_SUFFIXES) if suffix else did_you_mean(name, GENERATORS)
+    return (
+        f"workload {name!r}: expected a path ending in {' or '.join(SWF_SUFFIXES)}, or the name of"
+        f" a generator ({', '.join(GENERATORS)}); {hint}"
+    )
+
+
+def offered_load(workload: Workload) -> float:
+    """Work offered over work possible: sum(run time x demand) / (span x capacity).
+
+    The span runs from the first submit to the last; infinite if that is nothing. With several
+    resource kinds it is the load of the scarcest.
+    """
+    tasks = workload.tasks
+    run_s = to_seconds(workload.run_us)
+    work = (run_s * tasks["replicas"]) @ tasks["demand"]  # (K,) unit seconds
+    capacity = _capacity(workload) * _span_s(workload)
+    return float(
+        np.max(np.divide(work, capacity, out=np.full(len(work), np.inf), where=capacity > 0))
+    )
+
+
+def describe(workload: Workload) -> dict[str, object]:
+    """Figures of a workload, as plain values for tables and JSON.
+
+    Returns:
+        name; tasks and nodes (counts); processors (cores over all nodes); capacity (kind -> amount
+        over all nodes, in the kind's unit); span_days (first to last submit); offered_load (see
+        there; None where the span is nothing); run_time_s, gap_s (between submits) and size
+        (processors a task), each as mean, p1 to p99 and max, size with serial too (share of tasks
+        on at most one processor); overrun (share of tasks that run longer than requested);
+        skipped (reason -> rows).
+    """
+    tasks, kinds = workload.tasks, workload.cluster.schema.kinds
+    units = _capacity(workload)
+    capacity = {kind.name: float(units[k] / kind.units_per) for k, kind in enumerate(kinds)}
+    load = offered_load(workload)
+    return {
+        "name": workload.name,
+        "tasks": len(workload),
+        "nodes": len(workload.cluster.nodes),
+        "processors": capacity.get("cpu", 0.0),
+        "capacity": capacity,
+        "span_days": _span_s(workload) / 86_400,
+        "offered_load": load if np.isfinite(load) else None,
+        "run_time_s": _distribution(to_seconds(workload.run_us)),
+        "gap_s": _distribution(to_seconds(np.diff(tasks["submit_us"]))),
+        "size": {**_distribution(tasks["size"]), "serial": float(np.mean(tasks["size"] <= 1))},
+        "overrun": float(np.mean(workload.run_us > tasks["requested_us"])),
+        "skipped": dict(workload.skipped),
+    }
+
+
+def _capacity(workload: Workload) -> NDArray[np.int64]:
+    """Integer units of each kind over all nodes, `(K,)`."""
+    schema = workload.cluster.schema
+    units = [schema.to_units(node.capacity, node.name) for node in workload.cluster.nodes]
+    total: NDArray[np.int64] = np.sum(units, axis=0, dtype=np.int64)
+    return total
+
+
+def _span_s(workload: Workload) -> float:
+    submit_us = workload.tasks["submit_us"]
+    return float(submit_us[-1] - submit_us[0]) / MICROSECOND
+
+
+def _distribution(values: NDArray[np.float64]) -> Mapping[str, float]:
+    if len(values) == 0:
+        return {}
+    figures = {name: float(np.quantile(values, q)) for name, q in _QUANTILES.items()}
+    return {"mean": float(values.mean()), **figures, "max": float(values.max())}
