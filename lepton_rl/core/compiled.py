@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 import numba.core.config as numba_config
@@ -47,6 +47,15 @@ def cache_dir() -> Path:
 
 _CACHE_DIR = str(cache_dir())
 
+# Nothing calls the rules as C callbacks, so their C wrappers would only cost compile time.
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "no_cfunc_wrapper": True,
+}
+
 
 def compiled(function: F) -> F:
     """Compile `function` to machine code on its first call for each signature.
@@ -54,12 +63,10 @@ def compiled(function: F) -> F:
     Division by zero follows NumPy (inf, nan) instead of raising, there is no fast-math, so the
     Python system and the simulator compute bit-identical results, and the GIL is released.
     """
-    previous = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = _CACHE_DIR
+    settings: Any = numba_config  # Numba fills its settings in at import time
+    previous = settings.CACHE_DIR
+    settings.CACHE_DIR = _CACHE_DIR
     try:
-        decorate = numba.njit(
-            cache=True, nogil=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True
-        )
-        return cast(F, decorate(function))
+        return cast(F, numba.njit(**_OPTIONS)(function))
     finally:
-        numba_config.CACHE_DIR = previous
+        settings.CACHE_DIR = previous

@@ -51,7 +51,15 @@ class InfeasibleTaskError(LeptonError, ValueError):
 
 
 class InfeasibleDecisionError(LeptonError, RuntimeError):
-    """A policy decided something that the rules forbid (raised in strict mode)."""
+    """A policy decided something that the rules forbid (raised in strict mode).
+
+    Attributes:
+        cause: short name of the rule, for counting; "" where nothing counts it.
+    """
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class StateError(LeptonError, RuntimeError):

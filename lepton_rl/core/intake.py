@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lepton_rl.core.clock import to_us
+from lepton_rl.core.clock import to_seconds, to_us
 from lepton_rl.core.errors import ConfigError, InfeasibleTaskError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
@@ -84,6 +84,32 @@ class Intake:
         table["models"][row] = self._mask(self._models, task.device_models, task, "device model")
         table["exclusive"][row] = task.exclusive_node
         self.require_feasible(table, row, task.id)
+
+    def describe(self, table: Records, row: int, task_id: str, run_us: int | None = None) -> Task:
+        """The task that `write` would put in `row`: its inverse, for records of a trace.
+
+        Args:
+            table: records written for this cluster.
+            row: which of them.
+            task_id: name of the task, which records do not hold.
+            run_us: its true run time in us, None where nobody knows it.
+        """
+        record = table[row]
+        kinds = self.cluster.schema.kinds
+        amounts = zip(kinds, record["demand"], strict=True)
+        return Task(
+            task_id,
+            {kind.name: int(units) / kind.units_per for kind, units in amounts if units},
+            requested_time_s=float(to_seconds(record["requested_us"])),
+            submit_time_s=float(to_seconds(record["submit_us"])),
+            run_time_s=None if run_us is None else float(to_seconds(run_us)),
+            num_replicas=int(record["replicas"]),
+            urgency=float(record["urgency"]),
+            critical=bool(record["critical"]),
+            required_labels=_names(self._labels, int(record["labels"])),
+            device_models=_names(self._models, int(record["models"])),
+            exclusive_node=bool(record["exclusive"]),
+        )
 
     def require_feasible(self, table: Records, row: int, task_id: str) -> None:
         """Refuse a task that cannot start even on the empty cluster.
@@ -166,6 +192,10 @@ def _bits(what: str, names: Iterable[str]) -> dict[str, int]:
     if len(ordered) > _MAX_BITS:
         raise ConfigError(f"cluster: at most {_MAX_BITS} different {what}, got {len(ordered)}")
     return {name: 1 << position for position, name in enumerate(ordered)}
+
+
+def _names(bits: dict[str, int], mask: int) -> frozenset[str]:
+    return frozenset(name for name, bit in bits.items() if mask & bit)
 
 
 def _amounts(names: Sequence[str], units_per: Sequence[int], units: Sequence[int]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from lepton_rl.core.tables import View
+from lepton_rl.core.tables import Ints, View
 
-__all__ = ["Decision", "Policy", "Start", "Wait"]
+__all__ = ["Decision", "Policy", "RemembersTasks", "Start", "Wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,16 @@ class Policy(Protocol):
         Args:
             view: tables with a batch axis of 1 (environment 0); read-only.
         """
+        ...
+
+
+@runtime_checkable
+class RemembersTasks(Protocol):
+    """A policy that keeps local indices from one decision to a later one.
+
+    A long-lived system drops the rows of finished tasks now and then, which moves the others.
+    """
+
+    def reindex(self, moved: Ints) -> None:
+        """Follow the tasks: what was local index `i` is now `moved[i]`, NO_TASK if it is gone."""
         ...

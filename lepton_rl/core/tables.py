@@ -93,6 +93,7 @@ _STATUS_DTYPE = np.dtype(
         ("now_us", np.int64),
         ("first_row", np.int64),  # row of local index 0 in the task table
         ("num_pending", np.int64),
+        ("num_critical", np.int64),  # of the pending tasks
         ("num_running", np.int64),
     ],
     align=True,
@@ -123,7 +124,7 @@ class View(NamedTuple):
     tasks: Records  # (rows,) task_dtype
     nodes: NodeTable
     pool: PoolTable
-    status: Records  # (B,) now_us, first_row, num_pending, num_running
+    status: Records  # (B,) now_us, first_row, num_pending, num_critical, num_running
     pending: Ints  # (B, N) local indices by arrival; the first num_pending count
     running: Ints  # (B, N) local indices by expected end; the first num_running count
     spans: Records  # (B, N) start_us and expected_end_us, by local index

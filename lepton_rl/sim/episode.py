@@ -21,7 +21,15 @@ from lepton_rl.encoding.observation import Observation, encode
 from lepton_rl.sim.events import advance, reset, start
 from lepton_rl.sim.tables import SimTable
 
-__all__ = ["EpisodeRule", "is_over", "observe", "reset_episode", "step_batch"]
+__all__ = [
+    "EpisodeRule",
+    "is_over",
+    "observe",
+    "reset_episode",
+    "settle",
+    "step_batch",
+    "step_head",
+]
 
 
 class EpisodeRule(NamedTuple):
@@ -53,7 +61,6 @@ def _something_to_come(sim: SimTable, b: int) -> bool:
 @compiled
 def _dispatch(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> bool:
     """Start `head` or who may overtake it, else go on to the next event; False if none is left."""
-    reserve_for_critical(sim.state, sim.scratch, b)
     local = start_head(sim.state, sim.scratch, b, head, rule.place, rule.backfill)
     if local == WAIT:
         return advance(sim, b, rule.objective, False)
@@ -62,11 +69,12 @@ def _dispatch(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> bool:
 
 
 @compiled
-def _settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
+def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
     """Go on until there is something to decide or the episode is over."""
     going = True
     while going and not is_over(sim, b):
         count = sim.state.status[b].num_pending
+        reserve_for_critical(sim.state, sim.scratch, b)
         if count == 0:
             going = advance(sim, b, rule.objective, False)
         elif count == 1 and skip_forced and not rule.may_wait:
@@ -87,13 +95,13 @@ def reset_episode(
 ) -> None:
     """Begin an episode and stop at its first decision, which is always asked."""
     reset(sim, b, first_row, num_tasks)
-    _settle(sim, b, rule, False)
+    settle(sim, b, rule, False)
     observe(sim, b, rule, obs)
 
 
 @compiled
-def _step(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> float:
-    """Act on one decision.
+def step_head(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> float:
+    """Act on one decision: `head` is the local index of the task that comes first, or WAIT.
 
     Returns:
         Minus the cost accrued since the last decision over the episode's tasks, so that an
@@ -103,7 +111,7 @@ def _step(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> float:
         advance(sim, b, rule.objective, False)
     else:
         _dispatch(sim, b, head, rule)
-    _settle(sim, b, rule, rule.skip_forced)
+    settle(sim, b, rule, rule.skip_forced)
     reward = -(sim.progress[b].cost - sim.progress[b].reported) / sim.progress[b].num_tasks
     sim.progress[b].reported = sim.progress[b].cost
     return reward
@@ -137,7 +145,7 @@ def step_batch(
             return b
     for b in range(actions.shape[0]):
         head = WAIT if actions[b] == slots else obs.window[b, actions[b]]
-        rewards[b] = _step(sim, b, head, rule)
+        rewards[b] = step_head(sim, b, head, rule)
         terminated[b] = is_over(sim, b)
         observe(sim, b, rule, obs)
     return -1

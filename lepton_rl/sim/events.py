@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from lepton_rl.core.compiled import compiled
+from lepton_rl.core.rules.dispatch import WAIT, DispatchRule, decide
 from lepton_rl.core.rules.queueing import enter_queue, enter_run, leave_run
+from lepton_rl.core.rules.reservation import reserve_for_critical
 from lepton_rl.core.tables import NO_TASK
 from lepton_rl.sim.objective import arrival_cost, waiting_cost
 from lepton_rl.sim.tables import SimTable
 
-__all__ = ["advance", "reset", "start"]
+__all__ = ["advance", "reset", "start", "start_all"]
 
 _NEVER_US = int(np.iinfo(np.int64).max)
 
@@ -32,6 +34,7 @@ def reset(sim: SimTable, b: int, first_row: int, num_tasks: int) -> None:
     sim.state.status[b].now_us = sim.state.tasks[first_row].submit_us
     sim.state.status[b].first_row = first_row
     sim.state.status[b].num_pending = 0
+    sim.state.status[b].num_critical = 0
     sim.state.status[b].num_running = 0
     sim.scratch.blocked[b].task = NO_TASK
     sim.progress[b].num_tasks = num_tasks
@@ -51,6 +54,17 @@ def start(sim: SimTable, b: int, local: int) -> None:
     row = sim.state.status[b].first_row + local
     sim.end_us[b, local] = sim.state.status[b].now_us + sim.run_us[row]
     _push(sim, b, local)
+
+
+@compiled
+def start_all(sim: SimTable, b: int, rule: DispatchRule) -> None:
+    """Start tasks until the heuristic waits; reservations are renewed before each decision."""
+    while True:
+        reserve_for_critical(sim.state, sim.scratch, b)
+        local = decide(sim.state, sim.scratch, b, rule)
+        if local == WAIT:
+            return
+        start(sim, b, local)
 
 
 @compiled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,41 +11,22 @@ from lepton_rl.core.compiled import compiled
 from lepton_rl.core.errors import StateError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.rules.dispatch import WAIT, DispatchRule, decide
-from lepton_rl.core.tables import Records
-from lepton_rl.sim.events import advance, reset, start
+from lepton_rl.core.rules.dispatch import DispatchRule
+from lepton_rl.core.schedule import Schedule
+from lepton_rl.core.tables import Records, View
+from lepton_rl.sim.episode import EpisodeRule, is_over, settle, step_head
+from lepton_rl.sim.events import advance, reset, start_all
 from lepton_rl.sim.objective import Objective
 from lepton_rl.sim.tables import SimTable, empty_sim
 
-__all__ = ["Schedule", "replay"]
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """What happened to each task of a workload, in the workload's order.
-
-    Attributes:
-        submit_us: `(N,)` submit times.
-        start_us: `(N,)` start times.
-        end_us: `(N,)` end times.
-        nodes: `(N, G)` node index of each replica, -1 beyond the gang.
-    """
-
-    submit_us: NDArray[np.int64]
-    start_us: NDArray[np.int64]
-    end_us: NDArray[np.int64]
-    nodes: NDArray[np.int64]
+__all__ = ["Schedule", "replay", "replay_heads"]
 
 
 @compiled
 def _run_to_end(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> bool:
     """Decide and advance until every task has completed; False if some can never start."""
     while sim.progress[b].num_completed < sim.progress[b].num_tasks:
-        while True:
-            local = decide(sim.state, sim.scratch, b, rule)
-            if local == WAIT:
-                break
-            start(sim, b, local)
+        start_all(sim, b, rule)
         if not advance(sim, b, objective, rule.blocking):
             return False
     return True
@@ -68,9 +49,48 @@ def replay(
     sim = empty_sim(tasks, run_us, node_table(cluster), batch=1, episode_tasks=len(run_us))
     reset(sim, 0, 0, len(run_us))
     if not _run_to_end(sim, 0, rule, int(Objective.BOUNDED_SLOWDOWN)):
-        raise StateError("a pending task can never start; check the workload against the cluster")
+        raise StateError(_NEVER_STARTS)
+    return _schedule(sim)
+
+
+def replay_heads(
+    tasks: Records,
+    run_us: NDArray[np.int64],
+    cluster: Cluster,
+    choose_head: Callable[[View], int],
+    rule: EpisodeRule,
+) -> Schedule:
+    """Schedule all `tasks` with `choose_head` naming the task that comes first, at each decision.
+
+    Args:
+        tasks: by submit time.
+        run_us: `(N,)` true run times in us.
+        cluster: starts idle.
+        choose_head: from a view (environment 0) to a local index, or WAIT.
+        rule: placement and backfilling around the choice.
+
+    Raises:
+        StateError: a task never started, because the cluster cannot hold it.
+    """
+    sim = empty_sim(tasks, run_us, node_table(cluster), batch=1, episode_tasks=len(run_us))
+    reset(sim, 0, 0, len(run_us))
+    settle(sim, 0, rule, rule.skip_forced)
+    while not is_over(sim, 0):
+        before_us = int(sim.state.status["now_us"][0])
+        count = int(sim.state.status["num_pending"][0])
+        step_head(sim, 0, choose_head(sim.state), rule)
+        same = count == sim.state.status["num_pending"][0]
+        if same and before_us == sim.state.status["now_us"][0] and sim.progress["num_ends"][0] == 0:
+            raise StateError(_NEVER_STARTS)
+    return _schedule(sim)
+
+
+_NEVER_STARTS = "a pending task can never start; check the workload against the cluster"
+
+
+def _schedule(sim: SimTable) -> Schedule:
     return Schedule(
-        submit_us=tasks["submit_us"],
+        submit_us=sim.state.tasks["submit_us"],
         start_us=sim.state.spans["start_us"][0],
         end_us=sim.end_us[0],
         nodes=sim.state.held["node"][0],

@@ -61,9 +61,8 @@ def test_every_order_has_a_formula() -> None:
 @pytest.mark.parametrize("row", range(3))
 def test_score(order: Order, row: int) -> None:
     desk = desk_at(NOW_S, TASKS)
-    now_us = int(desk.view.status["now_us"][0])
 
-    found = score(int(order), desk.view.tasks, row, now_us, WEIGHTS)
+    found = desk.score(order, TASKS[row].id, WEIGHTS)
 
     assert found == pytest.approx(expected(order, TASKS[row]), rel=1e-12, abs=0)
 
@@ -93,7 +92,7 @@ def test_the_lowest_score_goes_first(order: Order) -> None:
 def test_an_empty_queue_has_no_first(order: Order) -> None:
     desk = desk_at(NOW_S, TASKS)
 
-    assert first_in_order(desk.view, 0, int(order), WEIGHTS) == -1
+    assert desk.first(order, WEIGHTS) is None
 
 
 @pytest.mark.parametrize("entering", list(permutations(["late", "early", "middle"])))

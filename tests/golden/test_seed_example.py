@@ -77,8 +77,7 @@ def test_no_resources_no_choice() -> None:
 
 
 def test_with_one_kind_a_nodes_load_is_exactly_c_over_t() -> None:
-    nodes = node_table(Cluster((Node("r3", {"cpu": 80}),)))
-    pool = empty_pool(nodes, 1)
+    nodes, pool = idle_pool(Cluster((Node("r3", {"cpu": 80}),)))
     pool.rows["free"][0, 0, 0] -= 30_000
 
     assert node_load(nodes, pool, 0, 0) == 30 / 80
@@ -89,8 +88,7 @@ def test_with_several_kinds_a_nodes_load_is_its_dominant_share() -> None:
     cluster = Cluster(
         (Node("r3", {"cpu": 80, "memory": 100}), Node("r4", {"cpu": 80, "memory": 100, "gpu": 4}))
     )
-    nodes = node_table(cluster)
-    pool = empty_pool(nodes, 1)
+    nodes, pool = idle_pool(cluster)
     pool.rows["free"][0, :, 0] -= 20_000  # 20 / 80 cores
     pool.rows["free"][0, :, 1] -= 30 * 1024  # 30 / 100 GiB
     pool.rows["free"][0, 1, 2] -= 2_000  # 2 / 4 cards

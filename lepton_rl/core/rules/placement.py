@@ -22,10 +22,12 @@ __all__ = [
     "Place",
     "gang_capacity",
     "give_back",
+    "is_held",
     "place_gang",
     "replica_capacity",
     "retake",
     "take",
+    "take_nodes",
 ]
 
 
@@ -117,7 +119,7 @@ def _best_node(
     best = NO_NODE
     best_score = 0.0
     for m in range(nodes.rows.shape[0]):
-        if _is_held(pool, b, m, local, end_us):
+        if is_held(pool, b, m, local, end_us):
             continue
         if replica_capacity(tasks, nodes, pool, b, row, m) == 0:
             continue
@@ -133,7 +135,7 @@ def _best_node(
 
 
 @compiled
-def _is_held(pool: PoolTable, b: int, m: int, local: int, end_us: int) -> bool:
+def is_held(pool: PoolTable, b: int, m: int, local: int, end_us: int) -> bool:
     """Whether node `m` is reserved for another task that would come before `end_us`."""
     holder = pool.rows[b, m].held_by
     return holder != NO_TASK and holder != local and end_us > pool.rows[b, m].held_from_us
@@ -264,3 +266,42 @@ def place_gang(
         choice[b, replica].node = m
         choice[b, replica].cards = take(tasks, nodes, pool, b, row, m)
     return True
+
+
+@compiled
+def take_nodes(
+    tasks: Records,
+    nodes: NodeTable,
+    pool: PoolTable,
+    b: int,
+    local: int,
+    row: int,
+    now_us: int,
+    choice: Records,
+) -> int:
+    """Take exactly the nodes that somebody else chose for the gang of task `row`, or nothing.
+
+    Args:
+        tasks: task table.
+        nodes: node table.
+        pool: changed only when the gang fits.
+        b: environment.
+        local: the task's local index, for reservations (see `place_gang`).
+        row: the task's row.
+        now_us: the time now.
+        choice: `(B, G)`, row `b` names the node of each replica and gets the card bits.
+
+    Returns:
+        -1, or the first replica whose node is held for another task or has no room for it.
+    """
+    end_us = now_us + tasks[row].requested_us
+    for replica in range(tasks[row].replicas):
+        m = choice[b, replica].node
+        blocked = is_held(pool, b, m, local, end_us)
+        if blocked or replica_capacity(tasks, nodes, pool, b, row, m) == 0:
+            for placed in range(replica):
+                undone = choice[b, placed]
+                give_back(tasks, nodes, pool, b, row, undone.node, undone.cards)
+            return replica
+        choice[b, replica].cards = take(tasks, nodes, pool, b, row, m)
+    return -1

@@ -26,11 +26,16 @@ def enter_queue(view: View, b: int, local: int) -> None:
         position -= 1
     view.pending[b, position] = local
     view.status[b].num_pending += 1
+    if view.tasks[first_row + local].critical:
+        view.status[b].num_critical += 1
 
 
 @compiled
 def leave_queue(view: View, b: int, local: int) -> bool:
-    """Take a task out of the queue; False if it was not pending."""
+    """Take a task out of the queue; False if it was not pending.
+
+    Nodes held for it are held no longer.
+    """
     position = 0
     count = view.status[b].num_pending
     while position < count and view.pending[b, position] != local:
@@ -40,15 +45,17 @@ def leave_queue(view: View, b: int, local: int) -> bool:
     for later in range(position + 1, count):
         view.pending[b, later - 1] = view.pending[b, later]
     view.status[b].num_pending = count - 1
+    if view.tasks[view.status[b].first_row + local].critical:
+        view.status[b].num_critical -= 1
+    for m in range(view.nodes.rows.shape[0]):
+        if view.pool.rows[b, m].held_by == local:
+            view.pool.rows[b, m].held_by = NO_TASK
     return True
 
 
 @compiled
 def enter_run(view: View, b: int, local: int) -> None:
-    """Move a pending task, whose nodes are already taken, to the running set, at the clock's now.
-
-    Nodes held for it are held no longer.
-    """
+    """Move a pending task, whose nodes are already taken, to the running set; it starts now."""
     row = view.status[b].first_row + local
     leave_queue(view, b, local)
     view.spans[b, local].start_us = view.status[b].now_us
@@ -60,9 +67,6 @@ def enter_run(view: View, b: int, local: int) -> None:
         position -= 1
     view.running[b, position] = local
     view.status[b].num_running += 1
-    for m in range(view.nodes.rows.shape[0]):
-        if view.pool.rows[b, m].held_by == local:
-            view.pool.rows[b, m].held_by = NO_TASK
 
 
 @compiled

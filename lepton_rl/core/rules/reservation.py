@@ -21,9 +21,14 @@ _BEST_FIT = int(Place.BEST_FIT)
 def reserve_for_critical(view: View, scratch: Scratch, b: int) -> int:
     """Renew the reservation: for the first critical task, in FCFS order, that cannot start now.
 
+    Every driver calls it before every decision, so that policies see the nodes that are held. It
+    costs nothing while no critical task is pending: nodes are held for pending tasks only.
+
     Returns:
-        The local index of the task that nodes are now held for, -1 if none.
+        The local index of the task that cannot start now, -1 if none.
     """
+    if view.status[b].num_critical == 0:
+        return NO_TASK
     pool = view.pool
     for m in range(view.nodes.rows.shape[0]):
         pool.rows[b, m].held_by = NO_TASK

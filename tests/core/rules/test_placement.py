@@ -2,91 +2,67 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 
 from lepton_rl.core.intake import Intake
 from lepton_rl.core.nodes import Cluster, Node
-from lepton_rl.core.rules.placement import (
-    Place,
-    gang_capacity,
-    give_back,
-    place_gang,
-    replica_capacity,
-    retake,
-    take,
-)
-from lepton_rl.core.tables import NO_NODE, PoolTable, empty_choice, empty_pool
+from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tasks import Task
+from tests.builders import Ledger, same
 
-GANG = 4  # columns of `chosen`
+GANG = 4
 
 
 class Shop:
-    """A cluster, tasks known by their ids, and one pool to take from."""
+    """A cluster, tasks known by their names, and one pool to take from."""
 
     def __init__(self, nodes: list[Node], **tasks: dict[str, Any]) -> None:
         intake = Intake(Cluster(tuple(nodes)))
-        self.now_us = 0
-        self.nodes = intake.nodes
-        self.pool = empty_pool(self.nodes, 1)
         self.row = {name: index for index, name in enumerate(tasks)}
-        self.tasks = intake.table(
+        table = intake.table(
             [Task(name, **{"requested_time_s": 60.0, **given}) for name, given in tasks.items()]
         )
-        self.choice = empty_choice((1, GANG))
+        self.ledger = Ledger(intake.nodes, table, GANG)
+        self.cards_of_gang: list[list[int]] = []
+        self.now_us = 0
 
     def capacity(self, name: str) -> list[int]:
-        rules = self.tasks, self.nodes, self.pool, 0, self.row[name]
-        return [replica_capacity(*rules, m) for m in range(len(self.nodes.rows["capacity"]))]
+        ledger = self.ledger
+        return [ledger.capacity(self.row[name], node) for node in range(ledger.num_nodes)]
 
     def gang_capacity(self, name: str) -> int:
-        return gang_capacity(self.tasks, self.nodes, self.pool, 0, self.row[name])
+        return self.ledger.gang_capacity(self.row[name])
 
     def take(self, name: str, node: int = 0) -> list[int]:
         """Take one replica; the card columns it got."""
         assert self.capacity(name)[node] > 0
-        return columns(take(self.tasks, self.nodes, self.pool, 0, self.row[name], node))
+        return columns(self.ledger.take(self.row[name], node))
 
     def give_back(self, name: str, cards: list[int], node: int = 0) -> None:
-        bits = sum(1 << column for column in cards)
-        give_back(self.tasks, self.nodes, self.pool, 0, self.row[name], node, bits)
+        self.ledger.give_back(self.row[name], ([node], [sum(1 << column for column in cards)]))
 
     def retake(self, name: str, cards: list[int], node: int = 0) -> None:
-        bits = sum(1 << column for column in cards)
-        retake(self.tasks, self.nodes, self.pool, 0, self.row[name], node, bits)
+        self.ledger.retake(self.row[name], ([node], [sum(1 << column for column in cards)]))
 
     def place(self, name: str, place: Place = Place.FIRST_FIT) -> list[int] | None:
         """Nodes the gang got, None if it did not fit."""
-        row = self.row[name]
-        self.choice["node"], self.choice["cards"] = 77, 77  # leftovers of an earlier decision
-        placed = place_gang(
-            self.tasks,
-            self.nodes,
-            self.pool,
-            0,
-            row,
-            row,
-            self.now_us,
-            int(place),
-            self.choice,
-        )
-        gang = int(self.tasks["replicas"][row]) if placed else 0
-        assert self.choice["node"][0, gang:].tolist() == [NO_NODE] * (GANG - gang)
-        return self.choice["node"][0, :gang].tolist() if placed else None
+        holding = self.ledger.place(self.row[name], place, self.now_us)
+        if holding is None:
+            return None
+        self.cards_of_gang = [columns(bits) for bits in holding[1]]
+        return holding[0]
+
+    def hold(self, node: int, name: str, from_s: float = 0.0) -> None:
+        self.ledger.hold(node, self.row[name], round(from_s * 1e6))
 
     def cards(self, node: int = 0) -> list[int]:
-        return self.pool.card_free[0, node].tolist()
+        return self.ledger.card_free[node].tolist()
 
     def free(self, node: int = 0) -> list[int]:
-        return self.pool.rows["free"][0, node].tolist()
+        return self.ledger.free[node].tolist()
 
     def is_empty(self) -> bool:
-        return equal(self.pool, empty_pool(self.nodes, 1))
-
-
-def equal(one: PoolTable, other: PoolTable) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
+        return self.ledger.is_empty()
 
 
 def columns(card_set: int) -> list[int]:
@@ -108,7 +84,7 @@ class TestDivisible:
 
         assert shop.take("a") == []
         assert shop.free() == [6500, 10 * 1024]
-        assert shop.pool.rows["replicas_on"].tolist() == [[1]]
+        assert shop.ledger.replicas_on.tolist() == [1]
         shop.give_back("a", [])
         assert shop.is_empty()
 
@@ -230,7 +206,7 @@ class TestCards:
         )
         shop.take("half")
         cards = shop.take("one")
-        held = [array.copy() for array in shop.pool]
+        held = shop.ledger.snapshot()
 
         shop.give_back("one", cards)
         shop.give_back("half", [0])
@@ -238,7 +214,7 @@ class TestCards:
         shop.retake("half", [0])
         shop.retake("one", cards)
 
-        assert equal(shop.pool, PoolTable(*held))
+        assert same(shop.ledger.snapshot(), held)
 
 
 class TestExclusive:
@@ -316,8 +292,8 @@ class TestGangs:
 
         assert shop.gang_capacity("gang") == 4
         assert shop.place("gang") == [0, 0, 1, 2]
-        assert shop.pool.rows["free"][0, :, 0].tolist() == [0, 0, 6000]
-        assert shop.pool.rows["replicas_on"][0].tolist() == [2, 1, 1]
+        assert shop.ledger.free[:, 0].tolist() == [0, 0, 6000]
+        assert shop.ledger.replicas_on.tolist() == [2, 1, 1]
 
     def test_capacity_is_counted_up_to_the_gang(self) -> None:
         shop = Shop(cpu_nodes(100, 100), pair={"demand": {"cpu": 1}, "num_replicas": 2})
@@ -332,17 +308,17 @@ class TestGangs:
             one={"demand": {"gpu": 0.5}},
         )
         shop.take("one", node=1)
-        before = [array.copy() for array in shop.pool]
+        before = shop.ledger.snapshot()
 
         assert shop.gang_capacity("gang") == 3
         assert shop.place("gang", place) is None
-        assert equal(shop.pool, PoolTable(*before))
+        assert same(shop.ledger.snapshot(), before)
 
     def test_each_replica_has_cards_of_its_own(self) -> None:
         shop = Shop([Node("a", {"gpu": 4})], gang={"demand": {"gpu": 1}, "num_replicas": 3})
 
         assert shop.place("gang") == [0, 0, 0]
-        assert [columns(int(bits)) for bits in shop.choice["cards"][0, :3]] == [[0], [1], [2]]
+        assert shop.cards_of_gang == [[0], [1], [2]]
 
 
 class TestPlaces:
@@ -406,7 +382,7 @@ class TestPlaces:
 class TestHeldNodes:
     def test_a_node_held_for_another_task_is_left_alone(self) -> None:
         shop = Shop(cpu_nodes(8, 8), a={"demand": {"cpu": 1}}, b={"demand": {"cpu": 1}})
-        shop.pool.rows["held_by"][0, 0] = shop.row["b"]
+        shop.hold(0, "b")
 
         assert shop.place("a") == [1]
         assert shop.place("b") == [0]
@@ -418,10 +394,10 @@ class TestHeldNodes:
             gang={"demand": {"cpu": 8}, "num_replicas": 2},
             holder={"demand": {"cpu": 1}},
         )
-        shop.pool.rows["held_by"][0, 1] = shop.row["holder"]
+        shop.hold(1, "holder")
 
         assert shop.place("gang", place) is None
-        shop.pool.rows["held_by"][0, 1] = shop.row["gang"]
+        shop.hold(1, "gang")
         assert shop.place("gang", place) == [0, 1]
 
     @pytest.mark.parametrize(("held_from_s", "expected"), [(70, [0]), (69.999999, [1]), (0, [1])])
@@ -431,13 +407,12 @@ class TestHeldNodes:
         tasks = {"a": {"demand": {"cpu": 1}, "requested_time_s": 60}, "b": {"demand": {"cpu": 1}}}
         shop = Shop(cpu_nodes(8, 8), **tasks)
         shop.now_us = 10_000_000  # `a` would end at 70 s
-        shop.pool.rows["held_by"][0, 0] = shop.row["b"]
-        shop.pool.rows["held_from_us"][0, 0] = round(held_from_s * 1e6)
+        shop.hold(0, "b", from_s=held_from_s)
 
         assert shop.place("a") == expected
 
     def test_holding_is_no_question_of_capacity(self) -> None:
         shop = Shop(cpu_nodes(8), a={"demand": {"cpu": 2}}, b={"demand": {"cpu": 1}})
-        shop.pool.rows["held_by"][0, 0] = shop.row["b"]
+        shop.hold(0, "b")
 
         assert shop.capacity("a") == [4]

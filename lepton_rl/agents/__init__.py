@@ -1,0 +1,1 @@
+"""Learning: networks, training, export. Needs the extra `train`."""

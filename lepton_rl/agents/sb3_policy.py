@@ -1,0 +1,99 @@
+"""Our networks as a policy of sb3-contrib's MaskablePPO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sb3_contrib.common.maskable.distributions import MaskableDistribution
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.torch_layers import CombinedExtractor
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from lepton_rl.agents.networks import PriorityNetwork
+
+__all__ = ["SchedulingPolicy"]
+
+Obs = dict[str, Tensor]
+Masks = NDArray[np.bool_] | Tensor | None
+
+
+class _NoExtractor(CombinedExtractor):
+    """The networks read the observation as it is."""
+
+    def __init__(self, observation_space: Any) -> None:
+        nn.Module.__init__(self)
+        self._observation_space = observation_space
+        self._features_dim = 1
+
+
+class SchedulingPolicy(MaskableActorCriticPolicy):
+    """Actor and critic of `PriorityNetwork`.
+
+    Args:
+        observation_space: of the scheduling environment.
+        action_space: of the scheduling environment.
+        lr_schedule: learning rate by the progress that remains (1 to 0).
+        hidden: widths of the hidden layers.
+        **kwargs: of the base class; its own network settings have no effect.
+    """
+
+    def __init__(
+        self,
+        observation_space: Any,
+        action_space: Any,
+        lr_schedule: Schedule,
+        hidden: Sequence[int] = (32, 32),
+        **kwargs: Any,
+    ) -> None:
+        self.hidden = tuple(hidden)
+        kwargs["features_extractor_class"] = _NoExtractor
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        spaces = self.observation_space.spaces  # type: ignore[attr-defined]
+        widths = [spaces[name].shape[-1] for name in ("tasks", "nodes", "cluster")]
+        self.network = PriorityNetwork(*widths, hidden=self.hidden)
+        self.optimizer = self.optimizer_class(
+            self.parameters(),
+            lr=lr_schedule(1),
+            **self.optimizer_kwargs,
+        )
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()
+        del data["features_extractor_class"]
+        return {**data, "hidden": self.hidden}
+
+    def get_distribution(self, obs: Obs, action_masks: Masks = None) -> MaskableDistribution:
+        """Distribution over slots and "wait" under the mask (default: the observation's own)."""
+        logits = self.network(obs["tasks"], obs["nodes"], obs["cluster"])
+        distribution = self.action_dist.proba_distribution(action_logits=logits)
+        distribution.apply_masking(obs["action_mask"] if action_masks is None else action_masks)
+        return distribution
+
+    def predict_values(self, obs: Obs) -> Tensor:
+        """Expected returns `(B, 1)`."""
+        mask = obs["action_mask"].bool()
+        return self.network.value(obs["tasks"], obs["nodes"], obs["cluster"], mask)
+
+    def forward(
+        self, obs: Obs, deterministic: bool = False, action_masks: Masks = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions `(B,)`, values `(B, 1)` and log probabilities `(B,)`."""
+        distribution = self.get_distribution(obs, action_masks)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, self.predict_values(obs), distribution.log_prob(actions)
+
+    def evaluate_actions(
+        self, obs: Obs, actions: Tensor, action_masks: Masks = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values `(B, 1)`, log probabilities `(B,)` and entropies `(B,)` of given actions."""
+        distribution = self.get_distribution(obs, action_masks)
+        return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
+
+

@@ -1,0 +1,103 @@
+"""Configuration of the scheduling environment."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from lepton_rl.core.rules.backfill import Backfill
+from lepton_rl.core.rules.placement import Place
+from lepton_rl.core.settings import Settings
+from lepton_rl.sim.batch import episode_rule
+from lepton_rl.sim.episode import EpisodeRule
+from lepton_rl.sim.objective import Objective
+
+__all__ = ["EnvironmentConfig", "WorkloadConfig"]
+
+
+class WorkloadConfig(Settings):
+    """Where tasks come from.
+
+    Attributes:
+        source: a trace (.swf, .swf.gz) or the name of a generator.
+        processors: size of the machine; overrides the trace's.
+        settings: of the generator.
+        seed: of the generator.
+        train: share of the tasks, by time, to train on.
+        validation: share to choose on; what follows is for tests only.
+    """
+
+    source: str = "lublin"
+    processors: int | None = Field(default=None, ge=1)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0)
+    train: float = Field(default=0.6, gt=0, lt=1)
+    validation: float = Field(default=0.2, gt=0, lt=1)
+
+
+class EnvironmentConfig(Settings):
+    """What one episode is.
+
+    Attributes:
+        workload: where tasks come from.
+        split: part of the workload that episodes are drawn from.
+        episode_tasks: tasks of an episode, a window of the split.
+        slots: task slots of the observation window.
+        place: placement rule around the choice.
+        backfill: who may overtake a task that is first but blocked.
+        objective: metric that rewards add up to, with its sign turned.
+        may_wait: offer "wait" as an action.
+        skip_forced: do not ask when one task is pending and waiting is not offered.
+        strict: refuse a masked action with an error; otherwise it counts as an incident and the
+            oldest pending task is taken instead.
+    """
+
+    workload: WorkloadConfig = WorkloadConfig()
+    split: Literal["train", "validation", "test"] = "train"
+    episode_tasks: int = Field(default=256, ge=1, le=1_000_000)
+    slots: int = Field(default=128, ge=2, le=65_536)
+    place: str = "first-fit"
+    backfill: str = "none"
+    objective: str = "bounded-slowdown"
+    may_wait: bool = False
+    skip_forced: bool = True
+    strict: bool = False
+
+    @field_validator("place")
+    @classmethod
+    def _known_place(cls, value: str) -> str:
+        return _known(value, Place)
+
+    @field_validator("backfill")
+    @classmethod
+    def _known_backfill(cls, value: str) -> str:
+        if value == "fixed-shadow":
+            raise ValueError("fixed-shadow belongs to the rlscheduler protocol; use none or easy")
+        return _known(value, Backfill)
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, value: str) -> str:
+        return _known(value, Objective)
+
+    def rule(self) -> EpisodeRule:
+        """What surrounds the learned choice, as the compiled code wants it."""
+        return episode_rule(
+            Place[_key(self.place)],
+            Backfill[_key(self.backfill)],
+            Objective[_key(self.objective)],
+            may_wait=self.may_wait,
+            skip_forced=self.skip_forced,
+        )
+
+
+def _key(value: str) -> str:
+    return value.upper().replace("-", "_")
+
+
+def _known(value: str, kinds: type[Place] | type[Backfill] | type[Objective]) -> str:
+    names = [kind.name.lower().replace("_", "-") for kind in kinds]
+    if value not in names:
+        raise ValueError(f"expected one of {', '.join(names)}")
+    return value

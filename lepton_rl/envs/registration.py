@@ -1,0 +1,32 @@
+"""Environment ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gymnasium.envs.registration import register, registry
+
+__all__ = ["ENVIRONMENTS", "register_all"]
+
+_LUBLIN = {"classes": ["whole-sample"], "load": 0.9, "num_tasks": 20_000}
+
+ENVIRONMENTS: dict[str, dict[str, Any]] = {
+    "lepton_rl/HPC-v0": {"workload": {"source": "lublin", "settings": _LUBLIN}},
+    "lepton_rl/HPCBackfill-v0": {
+        "workload": {"source": "lublin", "settings": _LUBLIN},
+        "backfill": "easy",
+    },
+}
+"""Id -> settings of `EnvironmentConfig`."""
+
+
+def register_all() -> None:
+    """Register every id; a second call changes nothing."""
+    for name, settings in ENVIRONMENTS.items():
+        if name not in registry:
+            register(
+                name,
+                entry_point="lepton_rl.envs.single:SchedulingEnv",
+                vector_entry_point="lepton_rl.envs.vector:SchedulingVectorEnv",
+                kwargs={"config": settings},
+            )

@@ -1,0 +1,67 @@
+"""Whether a schedule is one of this workload on this cluster, before its figures are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lepton_rl.core.errors import ConfigError, StateError
+from lepton_rl.core.intake import node_table
+from lepton_rl.core.nodes import Cluster
+from lepton_rl.sim.replay import Schedule
+from lepton_rl.workloads.workload import Workload
+
+__all__ = ["check_schedule"]
+
+
+def check_schedule(schedule: Schedule, workload: Workload, cluster: Cluster) -> None:
+    """Refuse a schedule whose figures would not be comparable with those of others.
+
+    Every task must be there, start no earlier than it was submitted and run its true time, and
+    no resource kind may ever be given out beyond the capacity of the cluster. (Capacity per node
+    is the simulator's own invariant and not checked again.)
+
+    Raises:
+        ConfigError: the cluster has other resource kinds than the workload.
+        StateError: the first task, or the resource kind, for which this does not hold.
+    """
+    kinds, expected = cluster.schema.names, workload.cluster.schema.names
+    if kinds != expected:
+        raise ConfigError(
+            f"{workload.name}: tasks are measured in {', '.join(expected)} but the cluster has"
+            f" {', '.join(kinds)}; describe the workload for this cluster"
+        )
+    _check_tasks(schedule, workload)
+    _check_capacity(schedule, workload, cluster)
+
+
+def _check_tasks(schedule: Schedule, workload: Workload) -> None:
+    shapes = {a.shape for a in (schedule.submit_us, schedule.start_us, schedule.end_us)}
+    if shapes != {(len(workload),)}:
+        raise StateError(
+            f"{workload.name}: expected a schedule of {len(workload)} tasks, got {sorted(shapes)}"
+        )
+    wrong = {
+        "has another submit time": schedule.submit_us != workload.tasks["submit_us"],
+        "starts before it is submitted": schedule.start_us < schedule.submit_us,
+        "does not run its true time": schedule.end_us - schedule.start_us != workload.run_us,
+    }
+    for problem, applies in wrong.items():
+        if applies.any():
+            task = workload.ids[np.argmax(applies)]
+            raise StateError(f"{workload.name}: task {str(task)!r} {problem} in the schedule")
+
+
+def _check_capacity(schedule: Schedule, workload: Workload, cluster: Cluster) -> None:
+    """What is given out never exceeds the cluster; at one instant, ends come before starts."""
+    taken = workload.tasks["demand"] * workload.tasks["replicas"][:, None]  # (N, K)
+    times_us = np.concatenate([schedule.end_us, schedule.start_us])
+    in_use = np.cumsum(np.concatenate([-taken, taken])[np.argsort(times_us, kind="stable")], axis=0)
+    over = np.flatnonzero(in_use.max(axis=0) > node_table(cluster).total)
+    if len(over):
+        kind = cluster.schema.kinds[int(over[0])]
+        most = float(in_use[:, over[0]].max()) / kind.units_per
+        has = float(node_table(cluster).total[over[0]]) / kind.units_per
+        raise StateError(
+            f"{workload.name}: the schedule gives out {most:g} {kind.unit} of {kind.name} at once;"
+            f" the cluster has {has:g}"
+        )

@@ -1,0 +1,1 @@
+"""Policies: heuristics and learned ones, behind `lepton_rl.core.policy.Policy`."""
