@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sb3_contrib.common.maskable.distributions import MaskableDistribution
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
@@ -57,43 +56,41 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         spaces = self.observation_space.spaces  # type: ignore[attr-defined]
         widths = [spaces[name].shape[-1] for name in ("tasks", "nodes", "cluster")]
-        self.network = PriorityNetwork(*widths, hidden=self.hidden)
-        self.optimizer = self.optimizer_class(
-            self.parameters(),
-            lr=lr_schedule(1),
-            **self.optimizer_kwargs,
-        )
+        self.network = PriorityNetwork(widths[0], widths[1], widths[2], self.hidden)
+        settings = {"lr": lr_schedule(1), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.parameters(), **settings)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
         del data["features_extractor_class"]
         return {**data, "hidden": self.hidden}
 
-    def get_distribution(self, obs: Obs, action_masks: Masks = None) -> MaskableDistribution:
+    def get_distribution(self, obs: Any, action_masks: Masks = None) -> MaskableDistribution:
         """Distribution over slots and "wait" under the mask (default: the observation's own)."""
-        logits = self.network(obs["tasks"], obs["nodes"], obs["cluster"])
-        distribution = self.action_dist.proba_distribution(action_logits=logits)
-        distribution.apply_masking(obs["action_mask"] if action_masks is None else action_masks)
-        return distribution
+        return self._evaluate(obs, action_masks)[0]
 
-    def predict_values(self, obs: Obs) -> Tensor:
+    def predict_values(self, obs: Any) -> Tensor:
         """Expected returns `(B, 1)`."""
-        mask = obs["action_mask"].bool()
-        return self.network.value(obs["tasks"], obs["nodes"], obs["cluster"], mask)
+        return self._evaluate(obs, None)[1]
 
     def forward(
-        self, obs: Obs, deterministic: bool = False, action_masks: Masks = None
+        self, obs: Any, deterministic: bool = False, action_masks: Masks = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Actions `(B,)`, values `(B, 1)` and log probabilities `(B,)`."""
-        distribution = self.get_distribution(obs, action_masks)
+        distribution, values = self._evaluate(obs, action_masks)
         actions = distribution.get_actions(deterministic=deterministic)
-        return actions, self.predict_values(obs), distribution.log_prob(actions)
+        return actions, values, distribution.log_prob(actions)
 
     def evaluate_actions(
-        self, obs: Obs, actions: Tensor, action_masks: Masks = None
+        self, obs: Any, actions: Tensor, action_masks: Masks = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values `(B, 1)`, log probabilities `(B,)` and entropies `(B,)` of given actions."""
-        distribution = self.get_distribution(obs, action_masks)
-        return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
+        distribution, values = self._evaluate(obs, action_masks)
+        return values, distribution.log_prob(actions), distribution.entropy()
 
-
+    def _evaluate(self, obs: Obs, action_masks: Masks) -> tuple[MaskableDistribution, Tensor]:
+        mask = obs["action_mask"].bool()
+        logits, values = self.network.evaluate(obs["tasks"], obs["nodes"], obs["cluster"], mask)
+        distribution = self.action_dist.proba_distribution(action_logits=logits)
+        distribution.apply_masking(mask if action_masks is None else action_masks)
+        return distribution, values

@@ -18,7 +18,7 @@ _LIMIT = 4.0
 
 
 def observation_space(slots: int, num_nodes: int) -> Any:
-    """Dict of `tasks (Q, F)`, `nodes (M, G)`, `cluster (C,)` float32, `action_mask (Q + 1,)` int8."""
+    """Dict of float32 `tasks (Q, F)`, `nodes (M, G)`, `cluster (C,)`; int8 `action_mask (Q + 1,)`."""
 
     def box(*shape: int) -> spaces.Box:
         return spaces.Box(-_LIMIT, _LIMIT, shape, np.float32)

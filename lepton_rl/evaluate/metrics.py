@@ -25,7 +25,7 @@ from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.evaluate.validity import check_schedule
+from lepton_rl.evaluate.validity import check_cluster, check_schedule
 from lepton_rl.sim.objective import BOUND_S
 from lepton_rl.sim.replay import Schedule
 from lepton_rl.workloads.workload import Workload
@@ -169,13 +169,14 @@ def measure(
     Args:
         schedule: what happened.
         workload: what should have been scheduled.
-        cluster: where; its resource kinds must be the workload's.
+        cluster: where; see `check_cluster`.
         bound_s: tau of the bounded slowdown, > 0.
 
     Raises:
-        ConfigError: the cluster has other resource kinds than the workload.
+        ConfigError: the workload was not described for this cluster.
         StateError: the schedule is not one of this workload on this cluster; see `check_schedule`.
     """
+    check_cluster(workload, cluster)
     check_schedule(schedule, workload, cluster)
     wait_s, turnaround_s = waits_s(schedule), turnarounds_s(schedule)
     bounded = bounded_slowdowns(schedule, bound_s)

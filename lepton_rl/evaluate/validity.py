@@ -10,7 +10,34 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.sim.replay import Schedule
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["check_schedule"]
+__all__ = ["check_cluster", "check_schedule"]
+
+
+def check_cluster(workload: Workload, cluster: Cluster) -> None:
+    """Refuse a cluster that the workload's rows were not described for.
+
+    Raises:
+        ConfigError: other resource kinds; or tasks ask for labels or device models, and the
+            cluster has others of them.
+    """
+    kinds, expected = cluster.schema.names, workload.cluster.schema.names
+    if kinds != expected:
+        raise ConfigError(
+            f"{workload.name}: tasks are measured in {', '.join(expected)} but the cluster has"
+            f" {', '.join(kinds)}; describe the workload for this cluster"
+        )
+    asked = workload.tasks["labels"].any() or workload.tasks["models"].any()
+    if asked and _names(cluster) != _names(workload.cluster):
+        raise ConfigError(
+            f"{workload.name}: tasks ask for labels or device models, and the cluster has others"
+            " than the one they were described for; describe the workload for this cluster"
+        )
+
+
+def _names(cluster: Cluster) -> tuple[set[str], set[str]]:
+    """Labels and device models: task rows hold their positions in this cluster's lists of them."""
+    labels = {label for node in cluster.nodes for label in node.labels}
+    return labels, {node.device_model for node in cluster.nodes if node.device_model}
 
 
 def check_schedule(schedule: Schedule, workload: Workload, cluster: Cluster) -> None:
@@ -21,15 +48,8 @@ def check_schedule(schedule: Schedule, workload: Workload, cluster: Cluster) -> 
     is the simulator's own invariant and not checked again.)
 
     Raises:
-        ConfigError: the cluster has other resource kinds than the workload.
         StateError: the first task, or the resource kind, for which this does not hold.
     """
-    kinds, expected = cluster.schema.names, workload.cluster.schema.names
-    if kinds != expected:
-        raise ConfigError(
-            f"{workload.name}: tasks are measured in {', '.join(expected)} but the cluster has"
-            f" {', '.join(kinds)}; describe the workload for this cluster"
-        )
     _check_tasks(schedule, workload)
     _check_capacity(schedule, workload, cluster)
 

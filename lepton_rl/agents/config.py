@@ -1,0 +1,118 @@
+"""Configuration of a training run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from lepton_rl.core.settings import Settings
+from lepton_rl.envs.config import EnvironmentConfig
+from lepton_rl.policies.spec import rule_of
+
+__all__ = ["ImitationConfig", "PPOConfig", "TrainConfig", "ValidationConfig"]
+
+
+class PPOConfig(Settings):
+    """Proximal policy optimisation (Schulman et al., arXiv:1707.06347), as sb3-contrib runs it.
+
+    Attributes:
+        num_envs: environments side by side.
+        rollout_steps: decisions of each environment between updates.
+        batch_size: decisions in a gradient step.
+        epochs: passes over the decisions of an update.
+        learning_rate: at the start; it falls linearly to a tenth of that.
+        gamma: discount per decision; 1 because episodes end and rewards telescope.
+        gae_lambda: of generalised advantage estimation.
+        clip_range: of the policy ratio.
+        entropy_coefficient: weight of the entropy bonus.
+        value_coefficient: weight of the value loss.
+        max_gradient_norm: gradients are clipped to it.
+        hidden: widths of the hidden layers.
+    """
+
+    num_envs: int = Field(default=64, ge=1, le=65_536)
+    rollout_steps: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=1024, ge=2)
+    epochs: int = Field(default=4, ge=1)
+    learning_rate: float = Field(default=6e-4, gt=0)
+    gamma: float = Field(default=1.0, gt=0, le=1)
+    gae_lambda: float = Field(default=0.97, ge=0, le=1)
+    clip_range: float = Field(default=0.2, gt=0)
+    entropy_coefficient: float = Field(default=0.001, ge=0)
+    value_coefficient: float = Field(default=0.5, ge=0)
+    max_gradient_norm: float = Field(default=0.5, gt=0)
+    hidden: tuple[int, ...] = Field(default=(32, 32), min_length=1)
+
+
+class ImitationConfig(Settings):
+    """Warm start: first learn to choose as a heuristic does.
+
+    Attributes:
+        teacher: the heuristic's order, or "none" for no warm start.
+        steps: steps of all environments under the teacher that are recorded.
+        epochs: passes over the record.
+        batch_size: decisions in a gradient step.
+        learning_rate: of Adam.
+    """
+
+    teacher: str = "f4"
+    steps: int = Field(default=400, ge=1)
+    epochs: int = Field(default=6, ge=1)
+    batch_size: int = Field(default=512, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+
+    @field_validator("teacher")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != "none":
+            rule_of(value)
+        return value
+
+
+class ValidationConfig(Settings):
+    """Choosing among checkpoints, on windows of the validation split only.
+
+    Attributes:
+        windows: evenly spaced windows.
+        every: decisions between validations.
+    """
+
+    windows: int = Field(default=64, ge=1)
+    every: int = Field(default=65_536, ge=1)
+
+
+class TrainConfig(Settings):
+    """A training run.
+
+    Attributes:
+        name: of the policy.
+        seed: of everything random.
+        device: auto takes a GPU where there is one.
+        total_steps: decisions over all environments.
+        checkpoint_every: decisions between checkpoints.
+        reference: heuristic that rewards are measured against.
+        environment: what an episode is.
+        ppo: learning.
+        imitation: warm start.
+        validation: choice of the checkpoint that is exported.
+        test_windows: windows of the test split that the final evaluation uses, at most.
+    """
+
+    name: str = Field(default="lepton-hpc", min_length=1)
+    seed: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    total_steps: int = Field(default=600_000, ge=1)
+    checkpoint_every: int = Field(default=65_536, ge=1)
+    reference: str = "f4"
+    environment: EnvironmentConfig = EnvironmentConfig()
+    ppo: PPOConfig = PPOConfig()
+    imitation: ImitationConfig = ImitationConfig()
+    validation: ValidationConfig = ValidationConfig()
+    test_windows: int = Field(default=50, ge=1)
+
+    @field_validator("reference")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        rule_of(value)
+        return value

@@ -1,0 +1,168 @@
+"""From a trained torch network to the one-file policy."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import lepton_rl
+from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.core.errors import ArtifactError
+from lepton_rl.encoding.features import (
+    CLUSTER_FEATURES,
+    NODE_FEATURES,
+    SCHEMA_VERSION,
+    TASK_FEATURES,
+)
+from lepton_rl.policies.artifact import (
+    CHECKSUM_KEY,
+    FORMAT_VERSION,
+    INPUTS,
+    METADATA_KEY,
+    Array,
+    Manifest,
+    ParitySample,
+    read_artifact,
+    seal,
+)
+
+__all__ = ["PARITY_LIMIT", "export_policy"]
+
+PARITY_LIMIT = 1e-5
+"""Largest difference allowed between a logit of the torch network and of the exported one,
+over max(1, |logit|): float32 has no more digits for large logits."""
+
+Observations = dict[str, NDArray[Any]]
+_SAMPLE_ROWS = 4
+
+
+class _Masked(nn.Module):
+    """The network with masking inside: minus infinity where the mask forbids."""
+
+    def __init__(self, network: PriorityNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tasks: Tensor, nodes: Tensor, cluster: Tensor, action_mask: Tensor) -> Tensor:
+        logits: Tensor = self.network(tasks, nodes, cluster)
+        return torch.where(action_mask, logits, torch.full_like(logits, -torch.inf))
+
+
+def export_policy(
+    network: PriorityNetwork, observations: Observations, path: str | Path, **manifest: Any
+) -> Manifest:
+    """Write `network` as a policy file, read it back and compare.
+
+    Args:
+        network: trained.
+        observations: real ones, `(B, ...)` by the names of `INPUTS`, to measure parity on; the
+            first few are stored in the file.
+        path: of the file; written only once its parity is known, and in one move.
+        **manifest: the fields of `Manifest` that only the caller knows.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        ArtifactError: the exported network differs by more than `PARITY_LIMIT`.
+    """
+    masked = _Masked(network).eval().cpu()
+    inputs = tuple(torch.as_tensor(observations[name]) for name in INPUTS)
+    with torch.no_grad():
+        expected = masked(*inputs).numpy()
+    model = _to_onnx(masked, tuple(each[:2] for each in inputs))
+    sample = {name: Array.of(observations[name][:_SAMPLE_ROWS]) for name in INPUTS}
+    draft = Manifest(
+        format_version=FORMAT_VERSION,
+        schema_version=SCHEMA_VERSION,
+        task_features=TASK_FEATURES,
+        node_features=NODE_FEATURES,
+        cluster_features=CLUSTER_FEATURES,
+        versions=_versions(),
+        parity=0.0,
+        sample=ParitySample(**sample, logits=Array.of(expected[:_SAMPLE_ROWS])),
+        **manifest,
+    )
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(".tmp")
+    try:
+        unfinished.write_bytes(_sealed(model, draft))
+        parity = _difference(unfinished, observations, expected)
+        final = draft.model_copy(update={"parity": parity})
+        unfinished.write_bytes(_sealed(model, final))
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return final
+
+
+def _difference(path: Path, observations: Observations, expected: NDArray[Any]) -> float:
+    found = read_artifact(path).logits(*(observations[name] for name in INPUTS))
+    mask = observations["action_mask"]
+    scale = np.maximum(1.0, np.abs(expected[mask]))
+    parity = float((np.abs(found[mask] - expected[mask]) / scale).max())
+    if not parity <= PARITY_LIMIT:
+        raise ArtifactError(
+            f"the exported network differs from the torch network by {parity:.3g}, allowed is"
+            f" {PARITY_LIMIT:g}; its weights may be very large or not finite"
+        )
+    return parity
+
+
+def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
+    batch, slots, nodes = (torch.export.Dim(name) for name in ("batch", "slots", "nodes"))
+    shapes = {
+        "tasks": {0: batch, 1: slots},
+        "nodes": {0: batch, 1: nodes},
+        "cluster": {0: batch},
+        "action_mask": {0: batch, 1: slots + 1},
+    }
+    widened = tuple(_two_nodes(each) if name == "nodes" else each
+                    for name, each in zip(INPUTS, example, strict=True))  # fmt: skip
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it asks for torchvision
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals
+        program = torch.onnx.export(
+            masked,
+            widened,
+            dynamo=True,
+            opset_version=18,
+            input_names=list(INPUTS),
+            output_names=["logits"],
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _two_nodes(nodes: Tensor) -> Tensor:
+    """An axis of length 1 would be exported as a constant."""
+    return nodes if nodes.shape[1] > 1 else nodes.repeat(1, 2, 1)
+
+
+def _sealed(model: onnx.ModelProto, manifest: Manifest) -> bytes:
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=manifest.model_dump_json())
+    model.metadata_props.add(key="checksum", value=f"{CHECKSUM_KEY}={'0' * 64}")
+    return seal(model.SerializeToString())
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "lepton_rl": lepton_rl.__version__,
+        "torch": torch.__version__,
+        "onnx": onnx.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

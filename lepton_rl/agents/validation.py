@@ -1,0 +1,78 @@
+"""How good the network is now, on fixed windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.envs.config import EnvironmentConfig
+from lepton_rl.envs.episodes import Episodes
+from lepton_rl.envs.spaces import observation_of
+from lepton_rl.workloads.splits import sample_windows
+
+__all__ = ["Validator"]
+
+Observations = dict[str, NDArray[np.generic]]
+
+
+@dataclass(slots=True)
+class Validator:
+    """Schedules evenly spaced windows of one split with a network's first choices.
+
+    Attributes:
+        config: of the environment.
+        episodes: of the split to validate on.
+        num_windows: at most so many windows; fewer where the split is short.
+    """
+
+    config: EnvironmentConfig
+    episodes: Episodes
+    num_windows: int
+
+    def starts(self) -> NDArray[np.int64]:
+        """First rows of the windows."""
+        available = len(self.episodes.split) - self.episodes.length + 1
+        count = min(self.num_windows, available)
+        return sample_windows(self.episodes.split, self.episodes.length, count)
+
+    def run(self, network: PriorityNetwork) -> tuple[NDArray[np.float64], Observations]:
+        """Schedule every window.
+
+        Returns:
+            `(W,)` mean metric of each window, and the observations of the first decision of each
+            window and of one in the middle of it, `(<= 2 W, ...)`.
+        """
+        starts = self.starts()
+        simulator = self.episodes.simulator(self.config, len(starts))
+        for b, first_row in enumerate(starts.tolist()):
+            simulator.reset(b, first_row)
+        seen = [observation_of(simulator.obs)]
+        device = next(network.parameters()).device
+        open_windows = np.ones(len(starts), np.bool_)
+        metric = np.zeros(len(starts))
+        decisions = 0
+        while open_windows.any():
+            obs = simulator.obs
+            mask = torch.as_tensor(obs.action_mask, device=device)
+            with torch.no_grad():
+                logits, _ = network.evaluate(
+                    torch.as_tensor(obs.tasks, device=device),
+                    torch.as_tensor(obs.nodes, device=device),
+                    torch.as_tensor(obs.cluster, device=device),
+                    mask,
+                )
+            choices = logits.masked_fill(~mask, -torch.inf).argmax(dim=-1).cpu().numpy()
+            simulator.step(choices)
+            decisions += 1
+            for b in np.flatnonzero(simulator.terminated).tolist():
+                if open_windows[b]:
+                    metric[b] = simulator.mean_cost(b)
+                    open_windows[b] = False
+                simulator.reset(b, int(starts[b]))
+            if decisions == self.episodes.length // 2:
+                seen.append(observation_of(simulator.obs))
+        return metric, {name: np.concatenate([each[name] for each in seen]) for name in seen[0]}

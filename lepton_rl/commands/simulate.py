@@ -1,0 +1,49 @@
+"""`lepton-rl simulate`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from lepton_rl.commands.inputs import environment_for
+from lepton_rl.core.errors import ConfigError
+from lepton_rl.core.policy import Policy
+from lepton_rl.envs.episodes import load_workload
+from lepton_rl.evaluate import METRICS, measure
+from lepton_rl.policies.learned import load_policy
+from lepton_rl.policies.registry import heuristic
+from lepton_rl.system import Scheduler
+
+__all__ = ["run_simulation"]
+
+
+def run_simulation(
+    workload: str, policy: str, first: int, tasks: int | None, *, as_json: bool
+) -> str:
+    """Run tasks `first ..` of a workload through the Scheduler; returns what goes to stdout.
+
+    Raises:
+        LeptonError: a file, name or number is wrong.
+    """
+    environment = environment_for(workload)
+    chosen = _policy(policy)
+    whole = load_workload(environment.workload)
+    if not 0 <= first < len(whole):
+        raise ConfigError(f"--first {first}: expected a task in 0..{len(whole) - 1}")
+    window = whole.window(first, tasks if tasks is not None else len(whole) - first)
+    scheduler = Scheduler(window.cluster, chosen)
+    scheduler.submit_all(window)
+    scheduler.run()
+    metrics = measure(scheduler.schedule(), window, window.cluster)
+    if as_json:
+        figures = {"workload": window.name, "policy": chosen.name, **asdict(metrics)}
+        return json.dumps(figures, indent=2, allow_nan=False) + "\n"
+    rows = [f"{window.name} under {chosen.name}: {len(window)} tasks"]
+    for name, info in METRICS.items():
+        rows.append(f"{info.title:28}{getattr(metrics, name):>14.4f} {info.unit}".rstrip())
+    return "\n".join(rows) + "\n"
+
+
+def _policy(name: str) -> Policy:
+    return load_policy(name) if Path(name).suffix == ".onnx" else heuristic(name)

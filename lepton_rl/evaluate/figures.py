@@ -1,0 +1,53 @@
+"""How figures are printed."""
+
+from __future__ import annotations
+
+from lepton_rl.evaluate.metrics import metric_info
+from lepton_rl.evaluate.statistics import PairedDifference
+
+__all__ = ["change_text", "figure_text", "interval_text", "seconds_text", "with_unit"]
+
+
+def figure_text(metric: str, value: float) -> str:
+    """A figure without its unit, for a table column that names it; shares in percent.
+
+    Ratios have the two decimals of the published tables, 0.005 s is the least time shown.
+    """
+    unit = metric_info(metric).unit
+    if unit == "s":
+        return seconds_text(value)
+    return f"{100 * value:.1f}" if unit == "share" else f"{value:.2f}"
+
+
+def seconds_text(value: float) -> str:
+    """Seconds, with decimals where they matter: 0.25, 12.5, 86400."""
+    decimals = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:.{decimals}f}"
+
+
+def with_unit(metric: str, value: float) -> str:
+    """A figure in running text."""
+    unit = {"s": " s", "share": " %"}.get(metric_info(metric).unit, "")
+    return f"{figure_text(metric, value)}{unit}"
+
+
+def change_text(metric: str, difference: PairedDifference) -> str:
+    """The relative change in percent, or the difference of the metric where there is none."""
+    if difference.relative is None:
+        return f"{difference.difference:+.4g}{_unit(metric)}"
+    return f"{100 * difference.relative:+.1f} %"
+
+
+def interval_text(metric: str, difference: PairedDifference) -> str:
+    """The interval of what `change_text` prints, "" if there is none."""
+    relative, absolute = difference.relative_interval, difference.difference_interval
+    if relative is not None:
+        return f"{100 * relative.low:+.1f} to {100 * relative.high:+.1f} %"
+    if absolute is not None:
+        return f"{absolute.low:+.4g} to {absolute.high:+.4g}{_unit(metric)}"
+    return ""
+
+
+def _unit(metric: str) -> str:
+    """Of a difference; that of a share is left as a fraction."""
+    return " s" if metric_info(metric).unit == "s" else ""

@@ -1,0 +1,52 @@
+"""A learned policy as a contender, driven by the compiled simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lepton_rl.core.nodes import Cluster
+from lepton_rl.core.rules.backfill import Backfill
+from lepton_rl.core.rules.placement import Place
+from lepton_rl.core.schedule import Schedule
+from lepton_rl.core.tables import View
+from lepton_rl.evaluate.contenders import check_backfill
+from lepton_rl.sim.batch import episode_rule
+from lepton_rl.sim.replay import replay_heads
+from lepton_rl.workloads.workload import Workload
+
+__all__ = ["HeadPolicy", "LearnedContender"]
+
+
+class HeadPolicy(Protocol):
+    """A policy that names the task that comes first, such as `LearnedPolicy`."""
+
+    name: str
+    place: Place
+
+    def head(self, view: View) -> int:
+        """Local index of the task that comes first, or WAIT."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedContender:
+    """A learned policy under evaluation.
+
+    Attributes:
+        name: for tables.
+        policy: names the task that comes first; the rules do the rest.
+    """
+
+    name: str
+    policy: HeadPolicy
+
+    def schedule(self, window: Workload, cluster: Cluster, backfill: Backfill) -> Schedule:
+        """See `Contender.schedule`.
+
+        Raises:
+            StateError: a task can never start on this cluster.
+        """
+        check_backfill(backfill, blocking=False)
+        rule = episode_rule(self.policy.place, backfill)
+        return replay_heads(window.tasks, window.run_us, cluster, self.policy.head, rule)

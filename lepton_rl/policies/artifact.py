@@ -1,0 +1,272 @@
+"""The policy file: one ONNX model with its metadata, checksum and parity sample inside.
+
+Reading needs neither torch nor onnx nor gymnasium, and runs no code from the file: the checksum is
+verified over the raw bytes before anything is parsed, and ONNX Runtime is given bytes only, so the
+model cannot refer to other files.
+
+Metadata are one JSON object under the ONNX metadata key `lepton_rl` (`Manifest`). The checksum
+stands in the file itself, as `lepton_rl.sha256=<64 hex digits>`; it is the SHA-256 of the file
+with those digits replaced by zeros. It guards against damage, not against a forger.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from lepton_rl.core.errors import ArtifactError
+from lepton_rl.core.settings import Settings
+from lepton_rl.encoding.features import (
+    CLUSTER_FEATURES,
+    NODE_FEATURES,
+    SCHEMA_VERSION,
+    TASK_FEATURES,
+)
+
+__all__ = [
+    "CHECKSUM_KEY",
+    "FORMAT_VERSION",
+    "INPUTS",
+    "METADATA_KEY",
+    "Array",
+    "Artifact",
+    "Manifest",
+    "ParitySample",
+    "read_artifact",
+    "seal",
+]
+
+FORMAT_VERSION = 1
+METADATA_KEY = "lepton_rl"
+CHECKSUM_KEY = "lepton_rl.sha256"
+INPUTS = ("tasks", "nodes", "cluster", "action_mask")
+_LARGEST_FILE = 256 * 2**20
+_PARITY_TOLERANCE = 1e-4
+_ZEROS = b"0" * 64
+_DIGEST = re.compile(rb"lepton_rl\.sha256=([0-9a-f]{64})")
+
+
+class Array(Settings):
+    """A small array as text: its dtype, shape and base64 of its little-endian bytes."""
+
+    dtype: Literal["float32", "bool"]
+    shape: tuple[int, ...]
+    data: str
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Array:
+        """Encode `values`, float32 or bool."""
+        name: Literal["float32", "bool"] = "bool" if values.dtype == np.bool_ else "float32"
+        raw = np.ascontiguousarray(values, dtype=np.dtype(name)).tobytes()
+        return cls(dtype=name, shape=values.shape, data=base64.b64encode(raw).decode())
+
+    def values(self) -> NDArray[Any]:
+        """Decode.
+
+        Raises:
+            ValueError: the bytes are not base64, or not as many as the shape needs.
+        """
+        try:
+            raw = base64.b64decode(self.data, validate=True)
+        except binascii.Error as error:
+            raise ValueError(str(error)) from error
+        return np.frombuffer(raw, np.dtype(self.dtype)).reshape(self.shape)
+
+
+class ParitySample(Settings):
+    """Inputs and the logits that the network gave for them when it was exported."""
+
+    tasks: Array
+    nodes: Array
+    cluster: Array
+    action_mask: Array
+    logits: Array
+
+
+class Manifest(Settings):
+    """What a policy file says of itself.
+
+    Attributes:
+        format_version: of this structure.
+        schema_version: of the features (`encoding.features.SCHEMA_VERSION`).
+        name: for tables and logs.
+        task_features, node_features, cluster_features: names of the input columns.
+        place, backfill: rules around the learned choice, by name.
+        may_wait: whether "wait" was an action in training.
+        resource_kinds: of the training cluster, for information.
+        training: workload, steps, seed and the like, for information.
+        evaluation: paired comparison with the heuristics on held-out windows, if one was made.
+        versions: of the software it was made with.
+        parity: largest difference of a logit from the torch network at export, over
+            max(1, |logit|).
+        sample: stored inputs and outputs, checked at load.
+    """
+
+    format_version: int
+    schema_version: int
+    name: str
+    task_features: tuple[str, ...]
+    node_features: tuple[str, ...]
+    cluster_features: tuple[str, ...]
+    place: str
+    backfill: str
+    may_wait: bool
+    resource_kinds: tuple[str, ...]
+    training: dict[str, Any]
+    evaluation: dict[str, Any] | None = None
+    versions: dict[str, str]
+    parity: float
+    sample: ParitySample
+
+
+class Artifact:
+    """A verified policy file, ready to run.
+
+    Attributes:
+        manifest: what the file says of itself.
+        sha256: its checksum.
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, manifest: Manifest, sha256: str
+    ) -> None:
+        self._session = session
+        self.manifest = manifest
+        self.sha256 = sha256
+
+    def logits(
+        self,
+        tasks: NDArray[np.float32],
+        nodes: NDArray[np.float32],
+        cluster: NDArray[np.float32],
+        action_mask: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """Logits `(B, Q + 1)`, minus infinity where masked.
+
+        Args:
+            tasks: `(B, Q, F)`.
+            nodes: `(B, M, G)`.
+            cluster: `(B, C)`.
+            action_mask: `(B, Q + 1)`.
+        """
+        feeds = dict(zip(INPUTS, (tasks, nodes, cluster, action_mask), strict=True))
+        result: NDArray[np.float32] = self._session.run(["logits"], feeds)[0]
+        return result
+
+
+def seal(model: bytes) -> bytes:
+    """Fill in the checksum of a serialized model whose digits are 64 zeros.
+
+    Raises:
+        ArtifactError: the model does not carry the key exactly once.
+    """
+    _find_digest(model, "the model to seal")
+    return model.replace(
+        b"lepton_rl.sha256=" + _ZEROS, b"lepton_rl.sha256=" + _checksum(model).encode()
+    )
+
+
+def _find_digest(data: bytes, where: str) -> bytes:
+    found = _DIGEST.findall(data)
+    if len(found) != 1:
+        raise ArtifactError(
+            f"{where}: expected one {CHECKSUM_KEY} in the file, found {len(found)}; it is damaged"
+            " or was not written by lepton-rl export"
+        )
+    return bytes(found[0])
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.sha256(_DIGEST.sub(b"lepton_rl.sha256=" + _ZEROS, data)).hexdigest()
+
+
+def read_artifact(path: str | Path) -> Artifact:
+    """Read and verify a policy file: size, checksum, schema, inputs, parity sample.
+
+    Raises:
+        ArtifactError: any of these is wrong; the message says which.
+    """
+    data = _read_bytes(Path(path))
+    written = _find_digest(data, str(path)).decode()
+    if _checksum(data) != written:
+        raise ArtifactError(f"{path}: checksum mismatch; the file is damaged, export it again")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "")
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(f"{path}: metadata {field or METADATA_KEY}: {first['msg']}") from error
+    except Exception as error:  # ONNX Runtime's own exceptions share no public base
+        raise ArtifactError(f"{path}: not a usable ONNX model: {error}") from error
+    artifact = Artifact(session, manifest, written)
+    _check_schema(manifest, session, path)
+    _check_parity(artifact, path)
+    return artifact
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ArtifactError(f"{path}: larger than {_LARGEST_FILE} bytes; not a policy file")
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _check_schema(
+    manifest: Manifest, session: onnxruntime.InferenceSession, path: str | Path
+) -> None:
+    ours = {
+        "format_version": FORMAT_VERSION,
+        "schema_version": SCHEMA_VERSION,
+        "task_features": TASK_FEATURES,
+        "node_features": NODE_FEATURES,
+        "cluster_features": CLUSTER_FEATURES,
+    }
+    for name, expected in ours.items():
+        found = getattr(manifest, name)
+        if found != expected:
+            raise ArtifactError(
+                f"{path}: {name} is {found!r}, this version of lepton-rl needs {expected!r};"
+                " train or export the policy again"
+            )
+    inputs = tuple(each.name for each in session.get_inputs())
+    outputs = tuple(each.name for each in session.get_outputs())
+    if sorted(inputs) != sorted(INPUTS) or outputs != ("logits",):
+        raise ArtifactError(
+            f"{path}: expected inputs {', '.join(INPUTS)} and output logits, got"
+            f" {', '.join(inputs)} and {', '.join(outputs)}"
+        )
+
+
+def _check_parity(artifact: Artifact, path: str | Path) -> None:
+    sample = artifact.manifest.sample
+    try:
+        expected = sample.logits.values()
+        mask = sample.action_mask.values()
+        found = artifact.logits(
+            sample.tasks.values(), sample.nodes.values(), sample.cluster.values(), mask
+        )
+        scale = np.maximum(1.0, np.abs(expected[mask]))
+        difference = float((np.abs(found[mask] - expected[mask]) / scale).max())
+    except Exception as error:  # shapes that do not fit raise ONNX Runtime's or NumPy's own
+        raise ArtifactError(f"{path}: the parity sample cannot be run: {error}") from error
+    if not difference <= _PARITY_TOLERANCE:
+        raise ArtifactError(
+            f"{path}: on the stored sample the network differs by {difference:.3g} from what it"
+            f" gave at export (allowed {_PARITY_TOLERANCE:g}); export it again"
+        )

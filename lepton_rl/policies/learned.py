@@ -1,0 +1,118 @@
+"""A trained policy in production: observation in, decision out, on ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lepton_rl.core.errors import ArtifactError, InfeasibleDecisionError
+from lepton_rl.core.policy import Decision, Start, Wait
+from lepton_rl.core.rules.backfill import Backfill, Scratch, empty_scratch, undo_choice
+from lepton_rl.core.rules.dispatch import WAIT, start_head
+from lepton_rl.core.rules.placement import Place
+from lepton_rl.core.tables import View
+from lepton_rl.encoding.observation import Observation, empty_observation, encode
+from lepton_rl.policies.artifact import Artifact, read_artifact
+
+__all__ = ["LearnedPolicy", "load_policy"]
+
+_LARGEST_WINDOW = 4096
+
+
+class LearnedPolicy:
+    """Asks the network which pending task comes first; the rules do the rest.
+
+    The window grows with the queue (to a power of two, at most 4,096 slots), so the network sees
+    every pending task whatever the window was in training.
+
+    Args:
+        artifact: a verified policy file.
+        place: placement rule; default as in training.
+        backfill: who may overtake a blocked task; default as in training.
+    """
+
+    def __init__(
+        self, artifact: Artifact, place: Place | None = None, backfill: Backfill | None = None
+    ) -> None:
+        manifest = artifact.manifest
+        self.artifact = artifact
+        self.name = manifest.name
+        self.place = place if place is not None else Place[_key(manifest.place)]
+        self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
+        self._obs: Observation = empty_observation(1, 2, 1)
+        self._scratch: Scratch | None = None
+
+    def reset(self) -> None:
+        """Nothing is remembered between decisions."""
+
+    def head(self, view: View) -> int:
+        """Local index of the task that comes first, or WAIT.
+
+        Raises:
+            InfeasibleDecisionError: the network gave no finite preference.
+        """
+        count = int(view.status["num_pending"][0])
+        self._fit(count, len(view.nodes.rows))
+        obs = self._obs
+        may_wait = self.artifact.manifest.may_wait and int(view.status["num_running"][0]) > 0
+        encode(view, 0, may_wait, obs)
+        logits = self.artifact.logits(obs.tasks, obs.nodes, obs.cluster, obs.action_mask)[0]
+        slot = int(np.argmax(logits))
+        if not np.isfinite(logits[slot]):
+            raise InfeasibleDecisionError(
+                f"policy {self.name!r}: expected a finite logit, got {logits[slot]}; the"
+                " observation or the network is not finite"
+            )
+        return WAIT if slot == len(obs.window[0]) else int(obs.window[0, slot])
+
+    def decide(self, view: View) -> Decision:
+        """The next decision; see `core.policy.Policy`."""
+        if view.status["num_pending"][0] == 0:
+            return Wait()
+        head = self.head(view)
+        if head == WAIT:
+            return Wait()
+        scratch = self._scratch_for(view)
+        local = start_head(view, scratch, 0, head, int(self.place), int(self.backfill))
+        if local == WAIT:
+            return Wait()
+        row = int(view.status["first_row"][0]) + local
+        undo_choice(view, scratch, 0, row)
+        replicas = int(view.tasks["replicas"][row])
+        return Start(local, tuple(int(m) for m in scratch.choice["node"][0, :replicas]))
+
+    def _fit(self, pending: int, num_nodes: int) -> None:
+        slots = self._obs.window.shape[1]
+        wanted = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))
+        if wanted > slots or self._obs.nodes.shape[1] != num_nodes:
+            self._obs = empty_observation(1, max(wanted, slots), num_nodes)
+
+    def _scratch_for(self, view: View) -> Scratch:
+        gang = view.held.shape[2]
+        scratch = self._scratch
+        if (
+            scratch is None
+            or scratch.choice.shape[1] != gang
+            or scratch.pool.rows.dtype != view.pool.rows.dtype
+            or scratch.pool.card_free.shape != view.pool.card_free.shape
+        ):
+            scratch = self._scratch = empty_scratch(view.nodes, 1, gang)
+        return scratch
+
+
+def load_policy(path: str | Path) -> LearnedPolicy:
+    """Load a trained policy from its file; needs neither torch nor gymnasium.
+
+    Raises:
+        ArtifactError: the file is damaged, foreign or of another schema.
+    """
+    artifact = read_artifact(path)
+    try:
+        return LearnedPolicy(artifact)
+    except KeyError as error:
+        raise ArtifactError(f"{path}: unknown placement or backfilling rule {error}") from error
+
+
+def _key(name: str) -> str:
+    return name.upper().replace("-", "_")

@@ -1,0 +1,165 @@
+"""ResourcePool: what is in use on each node, and what is held for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from lepton_rl.core.errors import InfeasibleDecisionError
+from lepton_rl.core.nodes import Cluster
+from lepton_rl.core.rules.backfill import Scratch, empty_scratch, undo_choice
+from lepton_rl.core.rules.lepton import node_load
+from lepton_rl.core.rules.placement import Place, is_held, place_gang, take_nodes
+from lepton_rl.core.rules.reservation import reserve_for_critical
+from lepton_rl.core.tables import NO_NODE, NO_TASK, Ints
+from lepton_rl.system.state import Tables
+
+__all__ = ["Refusal", "ResourcePool"]
+
+_LEAST_LOADED = int(Place.LEAST_LOADED)
+
+
+class Refusal(StrEnum):
+    """Why a decision was not carried out."""
+
+    NOT_A_DECISION = "not-a-decision"
+    NOT_PENDING = "not-pending"
+    WRONG_NUMBER_OF_NODES = "wrong-number-of-nodes"
+    UNKNOWN_NODE = "unknown-node"
+    NODE_HELD = "node-held"
+    DOES_NOT_FIT = "does-not-fit"
+
+
+class ResourcePool:
+    """The cluster's nodes and what is free on them.
+
+    Args:
+        cluster: whose nodes `tables` describes.
+        tables: pending and running tasks, and the pool.
+    """
+
+    def __init__(self, cluster: Cluster, tables: Tables) -> None:
+        self.cluster, self._tables = cluster, tables
+        self._scratch = empty_scratch(tables.view.nodes, 1, tables.largest_gang)
+
+    def allocate(self, local: int, nodes: Sequence[int]) -> None:
+        """Take exactly these nodes for the replicas of a pending task, or nothing.
+
+        Args:
+            local: the task's local index.
+            nodes: index of the node of each replica; a node may be named several times.
+
+        Raises:
+            InfeasibleDecisionError: not one node for each replica, no such node, a node that is
+                held for another task, or one without room. `cause` is a `Refusal`.
+        """
+        view, row = self._tables.view, self._row(local)
+        self._check_nodes(nodes, int(view.tasks["replicas"][row]))
+        choice = self._fitting_scratch().choice
+        choice["node"], choice["cards"] = NO_NODE, 0
+        choice["node"][0, : len(nodes)] = nodes
+        now_us = int(view.status["now_us"][0])
+        failed = take_nodes(view.tasks, view.nodes, view.pool, 0, local, row, now_us, choice)
+        if failed >= 0:
+            raise self._refusal(local, row, int(nodes[failed]))
+        view.held[0, local] = choice[0]
+
+    def undo(self, local: int) -> None:
+        """Give back what was just allocated to a task that did not start after all."""
+        self._fitting_scratch().choice[0] = self._tables.view.held[0, local]
+        undo_choice(self._tables.view, self._scratch, 0, self._row(local))
+
+    def least_loaded(self, local: int) -> tuple[int, ...]:
+        """Nodes for a pending task by the Lepton load rule, R_min = argmin C_i / T_i.
+
+        Raises:
+            InfeasibleDecisionError: the task does not fit now.
+        """
+        view, row, scratch = self._tables.view, self._row(local), self._fitting_scratch()
+        now_us = int(view.status["now_us"][0])
+        if not place_gang(
+            view.tasks, view.nodes, view.pool, 0, local, row, now_us, _LEAST_LOADED, scratch.choice
+        ):
+            raise InfeasibleDecisionError(
+                "expected a task that fits now, but there is no room for it beside what is running"
+                " and what is held for critical tasks",
+                Refusal.DOES_NOT_FIT,
+            )
+        undo_choice(view, scratch, 0, row)
+        gang = int(view.tasks["replicas"][row])
+        return tuple(scratch.choice["node"][0, :gang].tolist())
+
+    def hold_for_critical(self) -> None:
+        """Renew the Lepton reservation; see `reserve_for_critical`."""
+        if self._tables.view.status["num_critical"][0] > 0:
+            reserve_for_critical(self._tables.view, self._fitting_scratch(), 0)
+
+    def holders(self) -> dict[str, int]:
+        """Node name -> local index of the pending task it is held for; free nodes are left out."""
+        held_by = self._tables.view.pool.rows["held_by"][0].tolist()
+        named = zip(self.cluster.nodes, held_by, strict=True)
+        return {node.name: local for node, local in named if local != NO_TASK}
+
+    def loads(self) -> dict[str, float]:
+        """Node name -> load C/T, 0 to 1: its dominant share in use."""
+        view = self._tables.view
+        return {
+            node.name: float(node_load(view.nodes, view.pool, 0, m))
+            for m, node in enumerate(self.cluster.nodes)
+        }
+
+    def free(self) -> dict[str, dict[str, float]]:
+        """Node name -> kind -> free amount, in the kind's own unit (cores, GiB, cards)."""
+        kinds = self.cluster.schema.kinds
+        units = self._tables.view.pool.rows["free"][0].tolist()
+        return {
+            node.name: {
+                kind.name: amount / kind.units_per
+                for kind, amount in zip(kinds, amounts, strict=True)
+            }
+            for node, amounts in zip(self.cluster.nodes, units, strict=True)
+        }
+
+    def allocated_units(self) -> Ints:
+        """What is in use on all nodes together, `(K,)` integer units of each kind."""
+        view = self._tables.view
+        allocated: Ints = view.nodes.total - view.pool.rows["free"][0].sum(axis=0)
+        return allocated
+
+    def _row(self, local: int) -> int:
+        return int(self._tables.view.status["first_row"][0]) + local
+
+    def _fitting_scratch(self) -> Scratch:
+        if self._scratch.choice.shape[1] != self._tables.largest_gang:
+            self._scratch = empty_scratch(self._tables.view.nodes, 1, self._tables.largest_gang)
+        return self._scratch
+
+    def _check_nodes(self, nodes: Sequence[int], replicas: int) -> None:
+        if len(nodes) != replicas:
+            raise InfeasibleDecisionError(
+                f"expected {replicas} nodes, one for each replica, got {len(nodes)}",
+                Refusal.WRONG_NUMBER_OF_NODES,
+            )
+        last = len(self.cluster.nodes) - 1
+        for m in nodes:
+            if not isinstance(m, int) or not 0 <= m <= last:
+                raise InfeasibleDecisionError(
+                    f"expected indices of nodes in 0..{last}, got {m!r}", Refusal.UNKNOWN_NODE
+                )
+
+    def _refusal(self, local: int, row: int, m: int) -> InfeasibleDecisionError:
+        """Why the nodes up to `m` could not be taken."""
+        view = self._tables.view
+        name = self.cluster.nodes[m].name
+        end_us = int(view.status["now_us"][0]) + int(view.tasks["requested_us"][row])
+        if is_held(view.pool, 0, m, local, end_us):
+            return InfeasibleDecisionError(
+                f"node {name!r} is held for a critical task; expected one that is free, or a task"
+                " that ends before the reservation begins",
+                Refusal.NODE_HELD,
+            )
+        return InfeasibleDecisionError(
+            f"node {name!r} has no room for it, or is not allowed for it; free there:"
+            f" {self.free()[name]}",
+            Refusal.DOES_NOT_FIT,
+        )

@@ -1,0 +1,51 @@
+"""Tasks from wherever they are described: a list, or a workload's records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_rl.core.intake import Intake
+from lepton_rl.core.nodes import Cluster
+from lepton_rl.core.tables import Ints, Records
+from lepton_rl.core.tasks import Task
+
+__all__ = ["RecordedTasks", "tasks_from"]
+
+
+@runtime_checkable
+class RecordedTasks(Protocol):
+    """What a `lepton_rl.workloads.workload.Workload` offers."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster whose kinds, labels and models `tasks` is written for."""
+        ...
+
+    @property
+    def tasks(self) -> Records:
+        """One record a task, `(N,)`."""
+        ...
+
+    @property
+    def run_us(self) -> Ints:
+        """True run times in us, `(N,)`."""
+        ...
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """Names, `(N,)`."""
+        ...
+
+
+def tasks_from(source: RecordedTasks | Iterable[Task]) -> Iterator[Task]:
+    """The tasks of `source`, in its order."""
+    if not isinstance(source, RecordedTasks):
+        yield from source
+        return
+    intake = Intake(source.cluster)
+    for row, (task_id, run_us) in enumerate(zip(source.ids, source.run_us, strict=True)):
+        yield intake.describe(source.tasks, row, str(task_id), int(run_us))
