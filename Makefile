@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Small networks collapse under oversubscribed threads, so one thread unless the caller says otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup train test test-slow lint types bench clean
+.PHONY: help setup train test test-slow lint types clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -35,9 +35,6 @@ lint: $(READY) ## ruff
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
-
-bench: $(READY) ## measured ratios, one interleaved run
-	$(BIN)/python -m benchmarks
 
 clean: ## remove the virtual environment and build products
 	rm -rf $(VENV) build dist *.egg-info

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lepton_rl.core.version import VERSION
+
 if TYPE_CHECKING:
     from lepton_rl.core.errors import LeptonError
     from lepton_rl.core.nodes import Cluster, Node
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from lepton_rl.policies.registry import heuristic
     from lepton_rl.system.scheduler import Scheduler
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOME = {
     "Cluster": "core.nodes",

@@ -15,6 +15,7 @@ LAYERS = [
     {"encoding", "policies", "system", "sim", "workloads"},
     {"envs", "evaluate"},
     {"agents", "integrations"},
+    {"commands"},
     {"cli"},
 ]
 BESIDE = {("policies", "encoding"), ("sim", "encoding")}

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import lepton_rl
 from lepton_rl.agents.networks import PriorityNetwork
 from lepton_rl.core.errors import ArtifactError
+from lepton_rl.core.version import VERSION
 from lepton_rl.encoding.features import (
     CLUSTER_FEATURES,
     NODE_FEATURES,
@@ -160,7 +160,7 @@ def _sealed(model: onnx.ModelProto, manifest: Manifest) -> bytes:
 
 def _versions() -> dict[str, str]:
     return {
-        "lepton_rl": lepton_rl.__version__,
+        "lepton_rl": VERSION,
         "torch": torch.__version__,
         "onnx": onnx.__version__,
         "numpy": np.__version__,

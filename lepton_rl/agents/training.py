@@ -15,7 +15,6 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import set_random_seed
 
-import lepton_rl
 from lepton_rl.agents.callbacks import (
     Best,
     Checkpoints,
@@ -33,6 +32,7 @@ from lepton_rl.agents.validation import Validator
 from lepton_rl.agents.vec_env import SchedulingVecEnv
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.rules.backfill import Backfill
+from lepton_rl.core.version import VERSION
 from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
 from lepton_rl.envs.episodes import Episodes, load_workload
 from lepton_rl.policies.artifact import Manifest
@@ -258,7 +258,7 @@ def _describe_run(config: TrainConfig, folder: Path, workload: Workload) -> None
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     facts = {
-        "lepton_rl": lepton_rl.__version__,
+        "lepton_rl": VERSION,
         "revision": _revision(),
         "seed": config.seed,
         "torch": torch.__version__,

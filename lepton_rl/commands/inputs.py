@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lepton_rl
 from lepton_rl.core.errors import InputFileError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.settings import load_settings, read_yaml, require_mapping
@@ -14,7 +13,7 @@ from lepton_rl.envs.config import EnvironmentConfig
 
 __all__ = ["environment_for", "raw_config", "shipped_configs"]
 
-_CONFIGS = Path(lepton_rl.__file__).parent / "configs"
+_CONFIGS = Path(__file__).parents[1] / "configs"
 _TRACES = (".swf", ".swf.gz")
 
 

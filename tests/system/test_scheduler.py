@@ -118,7 +118,8 @@ def test_with_single_events_tasks_that_end_together_end_in_order_of_arrival() ->
         def completions(self, now_us: int) -> list[Completion]:
             return super().completions(now_us)[::-1]
 
-    policy = Scripted(Start(1, (0,)), Start(0, (0,)), Start(2, (0,)))
+    starts = (Start(local, (0,)) for local in (1, 0, 2))
+    policy = Scripted(Wait(), Wait(), *starts)  # one is asked at each arrival
     system = Scheduler(POOL, policy, Backwards(), event_batching=EventBatching.SINGLE)
     system.submit_all([job("x", 1, 5), job("y", 2, 5), job("z", 3, 5)])
     for _ in range(3):
@@ -303,7 +304,7 @@ def test_a_policy_that_gives_up_by_itself() -> None:
         system = Scheduler(POOL, Undecided(), strict=strict)
         system.submit_all([job("a", 1, 1), job("b", 1, 1, 5)])
         if strict:
-            with pytest.raises(InfeasibleDecisionError, match="^policy 'x': expected a finite"):
+            with pytest.raises(InfeasibleDecisionError, match=r"^policy 'x': expected a finite"):
                 system.step()
         else:
             system.step()
@@ -337,25 +338,33 @@ def test_the_policy_is_reset_and_not_asked_about_nothing() -> None:
     assert policy.views == [(0, [0])]
 
 
-@pytest.mark.parametrize("policy", ["fcfs", "fcfs+easy", "sjf", "lepton"])
+LABELLED = Cluster(
+    tuple(Node(name, {"cpu": 4}, labels=frozenset({name})) for name in ("left", "right"))
+)
+
+
+@pytest.mark.parametrize("policy", ["fcfs", "fcfs+easy", "sjf", "sjf+best-fit+easy"])
 def test_nodes_are_held_for_a_critical_task_whatever_the_policy(policy: str) -> None:
-    """`small` would fit beside `long` until long after `crit` could start."""
-    system = Scheduler(TWO, heuristic(policy))
+    """`small` would fit beside `long`, and would be there long after that has ended."""
+    system = Scheduler(LABELLED, heuristic(policy))
     system.submit_all(
         [
-            job("left", 4, 50),
-            job("long", 2, 10),
+            job("full", 4, 50, required_labels={"left"}),
+            job("long", 2, 10, required_labels={"right"}),
             job("crit", 4, 5, 1, critical=True),
             job("small", 1, 30, 1),
+            job("quick", 1, 3, 2),
         ]
     )
     while system.now_s < 1:
         system.step()
+    assert system.reservations() == {"right": "crit"}
+    assert starts_s(system)["small"] is None
 
-    assert system.reservations() == {"b": "crit"}
     system.run()
-    assert starts_s(system)["crit"] == 10
-    assert starts_s(system)["small"] == 15
+    # `quick` ends before the reservation begins; without backfilling `crit` blocks it under FCFS.
+    expected = {"crit": 10, "small": 15, "quick": 15 if policy == "fcfs" else 2}
+    assert {name: starts_s(system)[name] for name in expected} == expected
     assert system.reservations() == {}
 
 
