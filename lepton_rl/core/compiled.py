@@ -17,6 +17,8 @@ from typing import Any, TypeVar, cast
 import numba
 import numba.core.config as numba_config
 
+from lepton_rl.core.errors import StateError
+
 __all__ = ["cache_dir", "compiled"]
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -24,14 +26,11 @@ F = TypeVar("F", bound=Callable[..., object])
 _COMPILED_PACKAGES = ("core", "encoding", "sim")
 
 
-def _source_digest() -> str:
+def _source_digests() -> dict[Path, str]:
+    """SHA-256 of each source file that compiled code may stand in."""
     package = Path(__file__).parents[1]
-    digest = hashlib.sha256(f"{numba.__version__} {platform.python_version()}".encode())
-    for name in _COMPILED_PACKAGES:
-        for path in sorted((package / name).rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    files = (path for name in _COMPILED_PACKAGES for path in (package / name).rglob("*.py"))
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 
 def cache_dir() -> Path:
@@ -39,17 +38,47 @@ def cache_dir() -> Path:
 
     `LEPTON_CACHE_DIR` overrides the base folder, which is `~/.cache/lepton-rl` by default.
     """
-    base = os.environ.get("LEPTON_CACHE_DIR")
-    if base is None:
-        base = str(Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lepton-rl")
-    return Path(base) / "numba" / _source_digest()
+    return _folder_of(_source_digests())
 
 
-_CACHE_DIR = str(cache_dir())
+def _folder_of(digests: dict[Path, str]) -> Path:
+    package = Path(__file__).parents[1]
+    whole = hashlib.sha256(f"{numba.__version__} {platform.python_version()}".encode())
+    for path, digest in digests.items():
+        whole.update(f"{path.relative_to(package).as_posix()} {digest}\n".encode())
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lepton-rl"
+    base = Path(os.environ.get("LEPTON_CACHE_DIR") or users)
+    return base / "numba" / whole.hexdigest()[:16]
+
+
+_DIGESTS = _source_digests()
+_CACHE_DIR = _folder_of(_DIGESTS)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether Numba can keep code there; it would silently use folders of its own otherwise."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _refuse_changed_source(path: Path) -> None:
+    """Code of one version must not be kept in the folder of another.
+
+    Raises:
+        StateError: `path` was edited while this process was starting.
+    """
+    digest = _DIGESTS.get(path)
+    if digest is not None and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        raise StateError(f"{path} was edited while lepton-rl was starting; start it again")
+    _DIGESTS.pop(path, None)  # one look a file is enough
+
 
 # Nothing calls the rules as C callbacks, so their C wrappers would only cost compile time.
 _OPTIONS: dict[str, Any] = {
-    "cache": True,
+    "cache": _is_writable(_CACHE_DIR),
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": False,
@@ -62,10 +91,14 @@ def compiled(function: F) -> F:
 
     Division by zero follows NumPy (inf, nan) instead of raising, there is no fast-math, so the
     Python system and the simulator compute bit-identical results, and the GIL is released.
+
+    Raises:
+        StateError: the sources were edited while this process was starting.
     """
+    _refuse_changed_source(Path(function.__code__.co_filename))
     settings: Any = numba_config  # Numba fills its settings in at import time
     previous = settings.CACHE_DIR
-    settings.CACHE_DIR = _CACHE_DIR
+    settings.CACHE_DIR = str(_CACHE_DIR)
     try:
         return cast(F, numba.njit(**_OPTIONS)(function))
     finally:

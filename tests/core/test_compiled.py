@@ -9,6 +9,7 @@ import pytest
 
 from lepton_rl.core import compiled as module
 from lepton_rl.core.compiled import cache_dir, compiled
+from lepton_rl.core.errors import StateError
 
 
 @compiled
@@ -106,3 +107,35 @@ def test_numbas_own_cache_folder_is_left_as_it_was(monkeypatch: pytest.MonkeyPat
     compiled(lambda x: x)
 
     assert numba_config.CACHE_DIR == "/of/someone/else"
+
+
+def test_a_source_edited_during_the_start_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Seen for real: code of an edited rule, kept under the digest of the rule before the edit,
+    # came back after the edit was undone.
+    source = tmp_path / "rule.py"
+    source.write_text("def rule(x): return x + 1\n")
+    namespace: dict[str, object] = {}
+    exec(compile(source.read_text(), str(source), "exec"), namespace)
+    monkeypatch.setitem(module._DIGESTS, source, "of another version")
+
+    with pytest.raises(StateError, match="edited while"):
+        compiled(namespace["rule"])
+
+
+def test_an_unwritable_cache_folder_only_costs_time() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from lepton_rl.core.rules.lepton import load; print(load(1.0, 4.0))",
+        ],
+        env={**os.environ, "LEPTON_CACHE_DIR": "/proc/nowhere"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "0.25\n"
+    assert done.stderr == ""
