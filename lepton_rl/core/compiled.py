@@ -18,6 +18,7 @@ import numba
 import numba.core.config as numba_config
 
 from lepton_rl.core.errors import StateError
+from lepton_rl.core.machine_code import keep_files_apart, name_records_by_layout
 
 __all__ = ["cache_dir", "compiled"]
 
@@ -50,6 +51,8 @@ def _folder_of(digests: dict[Path, str]) -> Path:
     base = Path(os.environ.get("LEPTON_CACHE_DIR") or users)
     return base / "numba" / whole.hexdigest()[:16]
 
+
+name_records_by_layout()
 
 _DIGESTS = _source_digests()
 _CACHE_DIR = _folder_of(_DIGESTS)
@@ -100,6 +103,8 @@ def compiled(function: F) -> F:
     previous = settings.CACHE_DIR
     settings.CACHE_DIR = str(_CACHE_DIR)
     try:
-        return cast(F, numba.njit(**_OPTIONS)(function))
+        dispatcher = numba.njit(**_OPTIONS)(function)
     finally:
         settings.CACHE_DIR = previous
+    keep_files_apart(dispatcher)
+    return cast(F, dispatcher)

@@ -184,7 +184,9 @@ def test_a_held_node_is_for_its_holder_and_for_who_ends_in_time() -> None:
     bench.allocate("short", C)
     bench.queue.finish("long")
     bench.pool.undo(bench.queue.local_of("short"))
-    bench.allocate("critical", C)
+    bench.start("critical", C)
+    assert bench.pool.holders() == {}
+    assert bench.tables.view.status["num_critical"][0] == 0
 
 
 def test_balancing_finds_the_least_loaded_nodes_and_takes_nothing() -> None:
