@@ -88,7 +88,7 @@ GOOD = ROW.format(processors=4, requested=20)
         (HEADER + GOOD.replace(" 10 ", " ten "), 1, "line 2"),
         (HEADER + "1 2 3\n", 1, "line 2"),
         (HEADER + ROW.format(processors=9, requested=20), 1, "8 processors"),
-        (HEADER + GOOD.replace(" 10 ", " nan "), 1, "nan"),
+        (HEADER + GOOD.replace(" 10 ", " nan "), 1, "not finite"),
     ],
     ids=["empty", "no rows", "not a number", "too few fields", "infeasible", "nan"],
 )
