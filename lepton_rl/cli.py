@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lepton_rl.core.errors import LeptonError
+from lepton_rl.core.version import VERSION
 
 __all__ = ["app", "main"]
 
@@ -29,7 +30,11 @@ app.add_typer(workload_app, name="workload")
 INTERRUPTED = 130
 
 ConfigOption = Annotated[
-    str, typer.Option("--config", help="A shipped configuration by name, or a YAML file.")
+    str | None,
+    typer.Option(
+        "--config",
+        help="A shipped configuration by name, or a YAML file; default hpc, or that of the run.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, e.g. ppo.epochs=6; repeatable.")
@@ -41,9 +46,25 @@ WorkloadOption = Annotated[
 ]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lepton-rl {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def train(
-    config: ConfigOption = "hpc",
+    config: ConfigOption = None,
     set_: SetOption = None,
     out: OutOption = Path("runs/default"),
     workload: Annotated[
@@ -153,6 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return stop.exit_code
     except LeptonError as error:
         return _fail(str(error), error.exit_status)
+    except OSError as error:  # files to read raise LeptonError; these are files to write
+        named = f" {error.filename}" if error.filename else ""
+        return _fail(f"cannot write{named}: {error.strerror or error}", 1)
     except ModuleNotFoundError as error:
         extra = {"torch", "gymnasium", "stable_baselines3", "sb3_contrib", "onnx", "onnxscript"}
         if error.name not in extra:
@@ -168,7 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    if message:  # without arguments, click has shown the help
+        print(f"error: {message}", file=sys.stderr)
     return status
 
 

@@ -12,13 +12,18 @@ PACKAGE = ROOT / "lepton_rl"
 
 LAYERS = [
     {"core"},
-    {"encoding", "policies", "system", "sim", "workloads"},
+    {"encoding", "policies", "system", "sim", "workloads", "prediction"},
     {"envs", "evaluate"},
     {"agents", "integrations"},
     {"commands"},
     {"cli"},
 ]
-BESIDE = {("policies", "encoding"), ("sim", "encoding")}
+BESIDE = {
+    ("policies", "encoding"),
+    ("sim", "encoding"),
+    ("prediction", "workloads"),
+    ("prediction", "sim"),
+}
 """Edges allowed within one layer."""
 
 FACE = {"core", "policies", "system", "workloads"}

@@ -62,7 +62,7 @@ class Validation(BaseCallback):
         return True
 
     def validate(self) -> float:
-        """Run the windows now; returns the mean metric."""
+        """Run the windows now and log the mean metric, which is returned."""
         policy = self.model.policy
         assert isinstance(policy, SchedulingPolicy)
         metric = float(np.mean(self.validator.run(policy.network)[0]))
@@ -71,6 +71,7 @@ class Validation(BaseCallback):
             self.best = Best(metric, self.num_timesteps, weights)
         self.logger.record("validation/metric", metric)
         self.logger.record("validation/best_metric", self.best.metric)
+        self.logger.dump(self.num_timesteps)  # SB3 would, but under the steps of the next rollout
         return metric
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lepton_rl.core.settings import Settings
 from lepton_rl.envs.config import EnvironmentConfig
@@ -19,7 +19,7 @@ class PPOConfig(Settings):
     Attributes:
         num_envs: environments side by side.
         rollout_steps: decisions of each environment between updates.
-        batch_size: decisions in a gradient step.
+        batch_size: decisions in a gradient step; divides num_envs * rollout_steps.
         epochs: passes over the decisions of an update.
         learning_rate: at the start; it falls linearly to a tenth of that.
         gamma: discount per decision; 1 because episodes end and rewards telescope.
@@ -35,14 +35,25 @@ class PPOConfig(Settings):
     rollout_steps: int = Field(default=128, ge=2)
     batch_size: int = Field(default=1024, ge=2)
     epochs: int = Field(default=6, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0, le=1)
     gamma: float = Field(default=1.0, gt=0, le=1)
     gae_lambda: float = Field(default=0.97, ge=0, le=1)
     clip_range: float = Field(default=0.2, gt=0)
     entropy_coefficient: float = Field(default=0.001, ge=0)
     value_coefficient: float = Field(default=0.5, ge=0)
     max_gradient_norm: float = Field(default=0.5, gt=0)
-    hidden: tuple[int, ...] = Field(default=(32, 32), min_length=1)
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        default=(32, 32), min_length=1
+    )
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> PPOConfig:
+        decisions = self.num_envs * self.rollout_steps
+        if decisions % self.batch_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} must divide num_envs * rollout_steps = {decisions}"
+            )
+        return self
 
 
 class ImitationConfig(Settings):
@@ -60,7 +71,7 @@ class ImitationConfig(Settings):
     steps: int = Field(default=400, ge=1)
     epochs: int = Field(default=6, ge=1)
     batch_size: int = Field(default=512, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0, le=1)
 
     @field_validator("teacher")
     @classmethod
@@ -87,7 +98,7 @@ class TrainConfig(Settings):
 
     Attributes:
         name: of the policy.
-        seed: of everything random.
+        seed: of everything random, below 2^32.
         device: auto takes a GPU where there is one.
         total_steps: decisions over all environments.
         checkpoint_every: decisions between checkpoints.
@@ -100,7 +111,7 @@ class TrainConfig(Settings):
     """
 
     name: str = Field(default="lepton-hpc", min_length=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     total_steps: int = Field(default=600_000, ge=1)
     checkpoint_every: int = Field(default=65_536, ge=1)
@@ -114,5 +125,6 @@ class TrainConfig(Settings):
     @field_validator("reference")
     @classmethod
     def _known(cls, value: str) -> str:
-        rule_of(value)
+        if rule_of(value).blocking:
+            raise ValueError("expected a heuristic of the standard rules, without blocking")
         return value

@@ -73,12 +73,16 @@ def export_policy(
         The manifest as written.
 
     Raises:
-        ArtifactError: the exported network differs by more than `PARITY_LIMIT`.
+        ArtifactError: the network gives a number that is not finite, or the exported one differs
+            by more than `PARITY_LIMIT`.
+        OSError: the file cannot be written.
     """
     masked = _Masked(network).eval().cpu()
     inputs = tuple(torch.as_tensor(observations[name]) for name in INPUTS)
     with torch.no_grad():
         expected = masked(*inputs).numpy()
+    if not np.isfinite(expected[observations["action_mask"]]).all():
+        raise ArtifactError("the network's outputs are not finite; it cannot be exported")
     model = _to_onnx(masked, tuple(each[:2] for each in inputs))
     sample = {name: Array.of(observations[name][:_SAMPLE_ROWS]) for name in INPUTS}
     draft = Manifest(
@@ -94,7 +98,7 @@ def export_policy(
     )
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_suffix(".tmp")
+    unfinished = target.with_name(f"{target.name}.tmp")
     try:
         unfinished.write_bytes(_sealed(model, draft))
         parity = _difference(unfinished, observations, expected)
@@ -114,7 +118,7 @@ def _difference(path: Path, observations: Observations, expected: NDArray[Any]) 
     if not parity <= PARITY_LIMIT:
         raise ArtifactError(
             f"the exported network differs from the torch network by {parity:.3g}, allowed is"
-            f" {PARITY_LIMIT:g}; its weights may be very large or not finite"
+            f" {PARITY_LIMIT:g}; its weights may be very large"
         )
     return parity
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sb3_contrib.common.maskable.distributions import MaskableDistribution
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
@@ -14,6 +15,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.core.errors import InfeasibleDecisionError, StateError
 
 __all__ = ["SchedulingPolicy"]
 
@@ -70,8 +72,8 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
         return self._evaluate(obs, action_masks)[0]
 
     def predict_values(self, obs: Any) -> Tensor:
-        """Expected returns `(B, 1)`."""
-        return self._evaluate(obs, None)[1]
+        """Expected returns `(B, 1)`; also of observations in which nothing can be chosen."""
+        return self._outputs(obs)[1]
 
     def forward(
         self, obs: Any, deterministic: bool = False, action_masks: Masks = None
@@ -88,9 +90,32 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
         distribution, values = self._evaluate(obs, action_masks)
         return values, distribution.log_prob(actions), distribution.entropy()
 
+    def _outputs(self, obs: Obs) -> tuple[Tensor, Tensor]:
+        """Logits `(B, Q + 1)` without the mask, and expected returns `(B, 1)`."""
+        occupied = obs["action_mask"].bool()
+        return self.network.evaluate(obs["tasks"], obs["nodes"], obs["cluster"], occupied)
+
     def _evaluate(self, obs: Obs, action_masks: Masks) -> tuple[MaskableDistribution, Tensor]:
-        mask = obs["action_mask"].bool()
-        logits, values = self.network.evaluate(obs["tasks"], obs["nodes"], obs["cluster"], mask)
+        logits, values = self._outputs(obs)
+        _require_finite(logits)
+        mask = torch.as_tensor(obs["action_mask"] if action_masks is None else action_masks).bool()
+        _require_a_choice(mask.reshape(logits.shape))
         distribution = self.action_dist.proba_distribution(action_logits=logits)
-        distribution.apply_masking(mask if action_masks is None else action_masks)
+        distribution.apply_masking(mask)
         return distribution, values
+
+
+def _require_finite(logits: Tensor) -> None:
+    if not bool(torch.isfinite(logits).all()):
+        raise StateError(
+            "training diverged: the network's outputs are not finite; start again with a lower"
+            " ppo.learning_rate"
+        )
+
+
+def _require_a_choice(mask: Tensor) -> None:
+    """A masked distribution over nothing would be uniform over what is forbidden."""
+    if not bool(mask.any(dim=-1).all()):
+        raise InfeasibleDecisionError(
+            "expected an action mask that allows something in every row, got one that forbids all"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from lepton_rl.agents.validation import Validator
 from lepton_rl.agents.vec_env import SchedulingVecEnv
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.rules.backfill import Backfill
+from lepton_rl.core.settings import load_settings, read_yaml
 from lepton_rl.core.version import VERSION
 from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
 from lepton_rl.envs.episodes import Episodes, load_workload
@@ -39,7 +41,17 @@ from lepton_rl.policies.artifact import Manifest
 from lepton_rl.policies.spec import rule_of
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["Trained", "choose_device", "export_checkpoint", "train"]
+__all__ = ["Trained", "choose_device", "export_checkpoint", "set_aside", "train"]
+
+_RUN_FILES = (
+    "config.yaml",
+    "run.json",
+    "checkpoints",
+    "tensorboard",
+    "policy.onnx",
+    "evaluation.json",
+    "evaluation.txt",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +101,44 @@ def train(
 
     Args:
         config: all settings; written to `folder/config.yaml`.
-        folder: of the run; created.
-        resume: go on from the newest checkpoint in `folder`.
+        folder: of the run; created. A new run wants one without an earlier run (`set_aside`).
+        resume: go on from the newest checkpoint in `folder`, in the same environment.
         report: told the progress.
         workload: spares reading it again.
 
     Raises:
         LeptonError: settings, workload or checkpoint cannot be used.
+        OSError: the folder cannot be written to.
     """
     device = choose_device(config.device)
     torch.set_num_threads(1)  # small networks collapse when threads outnumber idle cores
-    set_random_seed(config.seed)
     whole = workload if workload is not None else load_workload(config.environment.workload)
-    checkpoint = load_checkpoint(newest_checkpoint(folder)) if resume else None
-    _describe_run(config, folder, whole)
-
+    if not resume:
+        _refuse_earlier_run(folder)
+    checkpoint = _checkpoint_to_resume(config, folder) if resume else None
     done = int(checkpoint["num_timesteps"]) if checkpoint else 0
-    env = _environment(config, whole, seed=config.seed + done)
-    model = _model(config, env, device)
-    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
+    seed = (config.seed + done) % 2**32
+    set_random_seed(seed)
+    env = _environment(config, whole, seed)
+    model = _model(config, env, device, seed)
     validation = Validation(_validator(config, whole), config.validation.every)
     checkpoints = Checkpoints(folder, config.checkpoint_every, validation)
     if checkpoint:
         _restore(model, validation, checkpoint)
-    else:
-        _warm_start(config, model, env)
 
+    _describe_run(config, folder, whole)
+    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     callbacks: list[Any] = [validation, checkpoints]
     if report is not None:
         callbacks.append(Progress(report, validation))
+    for callback in callbacks:
+        callback.init_callback(model)  # Ctrl-C may come before learn() does it
     interrupted = False
     try:
+        if done == 0:
+            _warm_start(config, model, env)
         remaining = max(0, config.total_steps - done)
-        model.learn(remaining, callback=callbacks, reset_num_timesteps=checkpoint is None)
+        model.learn(remaining, callback=callbacks, reset_num_timesteps=False)
     except KeyboardInterrupt:
         interrupted = True
     validation.validate()
@@ -136,6 +153,51 @@ def train(
     return Trained(path, manifest, model.num_timesteps, best.steps, best.metric, interrupted)
 
 
+def set_aside(folder: Path) -> Path | None:
+    """Move what an earlier run left in `folder` into `folder/earlier-1` (or -2, ...).
+
+    Returns:
+        Where it was moved to, None if there was no earlier run.
+    """
+    left = [path for name in _RUN_FILES if (path := folder / name).exists()]
+    if not left:
+        return None
+    target = next(
+        path for n in itertools.count(1) if not (path := folder / f"earlier-{n}").exists()
+    )
+    target.mkdir()
+    for path in left:
+        path.rename(target / path.name)
+    return target
+
+
+def _refuse_earlier_run(folder: Path) -> None:
+    """Its checkpoints would be taken for those of the new run."""
+    if any((folder / "checkpoints").glob("step-*.pt")):
+        raise ConfigError(
+            f"{folder} holds an earlier run; go on with it (--resume), or take another folder"
+        )
+
+
+def _checkpoint_to_resume(config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """The newest checkpoint of a run in the same environment.
+
+    Raises:
+        ArtifactError: there is none, or it cannot be read.
+        ConfigError: it was made in another environment.
+    """
+    checkpoint = load_checkpoint(newest_checkpoint(folder))
+    path = folder / "config.yaml"
+    earlier = load_settings(TrainConfig, read_yaml(path), str(path))
+    same = (config.environment, config.reference, config.validation.windows)
+    if same != (earlier.environment, earlier.reference, earlier.validation.windows):
+        raise ConfigError(
+            f"--resume: the environment, reference or validation windows differ from those in"
+            f" {path}, so the best weights so far could not be compared; start a new run"
+        )
+    return checkpoint
+
+
 def _environment(config: TrainConfig, workload: Workload, seed: int) -> SchedulingVecEnv:
     reference = rule_of(config.reference)._replace(
         backfill=int(Backfill[config.environment.backfill.upper()])
@@ -144,7 +206,9 @@ def _environment(config: TrainConfig, workload: Workload, seed: int) -> Scheduli
     return SchedulingVecEnv(config.environment, episodes, config.ppo.num_envs, seed, reference)
 
 
-def _model(config: TrainConfig, env: SchedulingVecEnv, device: torch.device) -> MaskablePPO:
+def _model(
+    config: TrainConfig, env: SchedulingVecEnv, device: torch.device, seed: int
+) -> MaskablePPO:
     ppo = config.ppo
     return MaskablePPO(
         SchedulingPolicy,
@@ -160,7 +224,7 @@ def _model(config: TrainConfig, env: SchedulingVecEnv, device: torch.device) -> 
         vf_coef=ppo.value_coefficient,
         max_grad_norm=ppo.max_gradient_norm,
         policy_kwargs={"hidden": ppo.hidden},
-        seed=config.seed,
+        seed=seed,
         device=device,
     )
 
@@ -248,7 +312,7 @@ def _load_weights(module: torch.nn.Module, weights: dict[str, Any]) -> None:
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             "the checkpoint does not fit the configured network; use the settings it was made with"
-            f" ({str(error).splitlines()[0]})"
+            f" ({str(error).splitlines()[-1].strip()})"
         ) from error
 
 
@@ -271,13 +335,13 @@ def _revision() -> str:
     """Git revision of the sources, "unknown" outside a checkout."""
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
+            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],  # noqa: S607 - whichever git the user has
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
             timeout=10,
             check=False,
         )
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return "unknown"
     return result.stdout.strip() or "unknown"

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from lepton_rl.core.rules.dispatch import DispatchRule
+from lepton_rl.encoding.observation import Observation
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.envs.spaces import action_space, observation_of, observation_space
@@ -23,14 +24,15 @@ class SchedulingVecEnv(VecEnv):
     """`num_envs` environments for Stable-Baselines3 and sb3-contrib.
 
     With a `reference` heuristic, an episode's rewards add up to 1 - cost / cost of the reference on
-    the same window: 0 is as good as the heuristic, positive is better. Without one they add up to
-    minus the mean metric.
+    the same window: 0 is as good as the heuristic, positive is better. (The cost is divided by that
+    of the reference, or by 1 a task where that is less: no task may have waited.) Without a
+    reference they add up to minus the mean metric.
 
     Args:
         config: of the environment.
         episodes: where windows come from.
         num_envs: environments (>= 1).
-        seed: of the windows that are drawn.
+        seed: of the windows that are drawn; `seed()` sets another from the next `reset()` on.
         reference: heuristic to measure against.
     """
 
@@ -62,6 +64,10 @@ class SchedulingVecEnv(VecEnv):
 
     def reset(self) -> VecEnvObs:
         """Begin an episode everywhere."""
+        if self._seeds[0] is not None:
+            self._rng = np.random.default_rng(self._seeds[0])
+        self._reset_seeds()
+        self._reset_options()
         for b in range(self.num_envs):
             self._begin(b)
         return observation_of(self.simulator.obs)
@@ -80,6 +86,9 @@ class SchedulingVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for b in np.flatnonzero(terminated).tolist():
             infos[b] = {
+                "terminal_observation": observation_of(
+                    Observation(*(values[b] for values in self.simulator.obs))
+                ),
                 "episode": {"r": self._returns[b], "l": int(self._lengths[b]), "t": 0.0},
                 "metric": self.simulator.mean_cost(b),
                 "TimeLimit.truncated": False,
@@ -106,7 +115,7 @@ class SchedulingVecEnv(VecEnv):
         reached[terminated] = self._reference.total[terminated]
         gain = (reached - self._reference_cost) - cost
         self._reference_cost = reached
-        return gain / self._reference.total
+        return gain / np.maximum(self._reference.total, self.episodes.length)
 
     def _begin(self, b: int) -> None:
         first_row = self.episodes.draw(self._rng)

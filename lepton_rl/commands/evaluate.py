@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_rl.commands.inputs import environment_for
+from lepton_rl.commands.inputs import environment_for, open_with_log
 from lepton_rl.commands.progress import progress_bar
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.envs.config import EnvironmentConfig
-from lepton_rl.envs.episodes import load_workload
 from lepton_rl.evaluate import (
     RLSCHEDULER,
     Bootstrap,
@@ -62,8 +61,8 @@ def run_evaluation(request: EvaluateRequest, *, as_json: bool) -> str:
         raise ConfigError(f"--protocol {request.protocol}: unknown protocol; {hint}")
     environment = environment_for(request.workload)
     policies = [load_policy(path) for path in request.policies]
-    rules = {spec: rule_of(spec) for spec in request.heuristics or BASELINES}
-    workload = load_workload(environment.workload)
+    rules = {spec: _order(spec) for spec in request.heuristics or BASELINES}
+    workload = open_with_log(environment.workload)
     protocol = (
         RLSCHEDULER
         if request.protocol == "rlscheduler"
@@ -99,6 +98,17 @@ def render(evaluation: Evaluation, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(to_json(evaluation), indent=2, allow_nan=False) + "\n"
     return to_text(evaluation)
+
+
+def _order(spec: str) -> DispatchRule:
+    """The rule of a heuristic, whose backfilling the protocol decides for all alike."""
+    rule = rule_of(spec)
+    if rule.backfill != Backfill.NONE or rule.blocking:
+        raise ConfigError(
+            f"--heuristic {spec}: the protocol says who may overtake; name order and placement"
+            " only, and choose with --backfill"
+        )
+    return rule
 
 
 def _heldout(

@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lepton_rl.agents.config import TrainConfig
+from lepton_rl.commands.progress import log
 from lepton_rl.core.errors import InputFileError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.settings import load_settings, read_yaml, require_mapping
-from lepton_rl.envs.config import EnvironmentConfig
+from lepton_rl.envs.config import EnvironmentConfig, WorkloadConfig
+from lepton_rl.envs.episodes import load_workload
+from lepton_rl.workloads.swf import SWF_SUFFIXES
+from lepton_rl.workloads.workload import Workload
 
-__all__ = ["environment_for", "raw_config", "shipped_configs"]
+__all__ = ["environment_for", "is_trace", "open_with_log", "raw_config", "shipped_configs"]
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
-_TRACES = (".swf", ".swf.gz")
 
 
 def shipped_configs() -> list[str]:
@@ -41,22 +45,39 @@ def raw_config(name: str) -> Mapping[str, Any]:
     return require_mapping({} if data is None else data, name, None)
 
 
+def is_trace(source: str) -> bool:
+    """Whether a workload is read from a file."""
+    return source.lower().endswith(SWF_SUFFIXES)
+
+
+def open_with_log(config: WorkloadConfig) -> Workload:
+    """Read or generate the workload; rows that were left out or changed are told on stderr.
+
+    Raises:
+        LeptonError: see `load_workload`.
+    """
+    workload = load_workload(config)
+    for reason, count in workload.skipped.items():
+        log(f"{workload.name}: {count} rows: {reason}")
+    return workload
+
+
 def environment_for(workload: str) -> EnvironmentConfig:
     """The environment of a configuration, or defaults around a trace.
 
     Args:
-        workload: a trace (.swf, .swf.gz), a shipped configuration, or a YAML file.
+        workload: a trace (.swf, .swf.gz), a shipped configuration, or a YAML file of a training
+            run.
 
     Raises:
         ConfigError: it is none of these, or its settings are wrong.
     """
-    if workload.lower().endswith(_TRACES):
+    if is_trace(workload):
         return load_settings(EnvironmentConfig, {"workload": {"source": workload}}, workload)
     if Path(workload).suffix in {".yaml", ".yml"} or workload in shipped_configs():
-        return load_settings(
-            EnvironmentConfig, raw_config(workload).get("environment"), f"{workload}: environment"
-        )
+        return load_settings(TrainConfig, raw_config(workload), workload).environment
     raise InputFileError(
-        f"workload {workload!r}: expected a trace ending in {' or '.join(_TRACES)}, a YAML file or"
-        f" the name of a shipped configuration; {did_you_mean(workload, shipped_configs())}"
+        f"workload {workload!r}: expected a trace ending in {' or '.join(SWF_SUFFIXES)}, a YAML"
+        " file or the name of a shipped configuration;"
+        f" {did_you_mean(workload, shipped_configs())}"
     )

@@ -6,14 +6,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from lepton_rl.commands.inputs import environment_for
+from lepton_rl.commands.inputs import environment_for, open_with_log
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.policy import Policy
-from lepton_rl.envs.episodes import load_workload
 from lepton_rl.evaluate import METRICS, measure
+from lepton_rl.policies.heuristic import HeuristicPolicy
 from lepton_rl.policies.learned import load_policy
 from lepton_rl.policies.registry import heuristic
-from lepton_rl.system import Scheduler
+from lepton_rl.system import EventBatching, Scheduler
 
 __all__ = ["run_simulation"]
 
@@ -28,11 +28,11 @@ def run_simulation(
     """
     environment = environment_for(workload)
     chosen = _policy(policy)
-    whole = load_workload(environment.workload)
+    whole = open_with_log(environment.workload)
     if not 0 <= first < len(whole):
         raise ConfigError(f"--first {first}: expected a task in 0..{len(whole) - 1}")
     window = whole.window(first, tasks if tasks is not None else len(whole) - first)
-    scheduler = Scheduler(window.cluster, chosen)
+    scheduler = Scheduler(window.cluster, chosen, event_batching=_batching(chosen))
     scheduler.submit_all(window)
     scheduler.run()
     metrics = measure(scheduler.schedule(), window, window.cluster)
@@ -43,6 +43,12 @@ def run_simulation(
     for name, info in METRICS.items():
         rows.append(f"{info.title:28}{getattr(metrics, name):>14.4f} {info.unit}".rstrip())
     return "\n".join(rows) + "\n"
+
+
+def _batching(policy: Policy) -> EventBatching:
+    """Blocking rules are those of the RLScheduler repository, which takes one event at a time."""
+    blocking = isinstance(policy, HeuristicPolicy) and policy.rule.blocking
+    return EventBatching.SINGLE if blocking else EventBatching.INSTANT
 
 
 def _policy(name: str) -> Policy:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lepton_rl.agents.config import TrainConfig
-from lepton_rl.agents.training import Trained, train
+from lepton_rl.agents.training import Trained, choose_device, set_aside, train
 from lepton_rl.commands.evaluate import evaluate_policies, render
-from lepton_rl.commands.inputs import raw_config
+from lepton_rl.commands.inputs import is_trace, open_with_log, raw_config
 from lepton_rl.commands.progress import log, progress_bar
 from lepton_rl.core.rules.backfill import Backfill
-from lepton_rl.core.settings import apply_overrides, load_settings
-from lepton_rl.envs.episodes import load_workload
+from lepton_rl.core.settings import apply_overrides, load_settings, require_mapping
 from lepton_rl.evaluate import Evaluation, heldout, to_json
 from lepton_rl.policies.learned import load_policy
 from lepton_rl.workloads.workload import Workload
@@ -30,22 +29,45 @@ def train_config(
     seed: int | None,
     device: str | None,
 ) -> TrainConfig:
-    """Settings of a run: the configuration, then `--set`, then the options of their own.
+    """Settings of a run: the configuration on `workload`, then `--set`, then the other options.
+
+    The path of a trace is made absolute, so that the run can be gone on with from anywhere.
 
     Raises:
         ConfigError: an unknown or bad setting, with the nearest right name.
     """
-    data = apply_overrides(raw_config(config), overrides)
+    data = raw_config(config)
     if workload is not None:
-        environment = {**(data.get("environment") or {}), "workload": {"source": workload}}
-        data["environment"] = environment
+        data = _on_trace(data, workload, config)
     named = {"seed": seed, "device": device}
-    data.update({name: value for name, value in named.items() if value is not None})
-    return load_settings(TrainConfig, data, config)
+    given = {name: value for name, value in named.items() if value is not None}
+    settings = load_settings(TrainConfig, {**apply_overrides(data, overrides), **given}, config)
+    environment, source = settings.environment, settings.environment.workload
+    if not is_trace(source.source):
+        return settings
+    source = source.model_copy(update={"source": str(Path(source.source).absolute())})
+    environment = environment.model_copy(update={"workload": source})
+    return settings.model_copy(update={"environment": environment})
+
+
+def _on_trace(data: Mapping[str, Any], trace: str, config: str) -> dict[str, Any]:
+    """`data` with another source of tasks; of the old one only the shares of the splits stay."""
+    environment = _inner(data, "environment", config)
+    shares = {
+        name: value
+        for name, value in _inner(environment, "workload", f"{config}: environment").items()
+        if name in ("train", "validation")
+    }
+    return {**data, "environment": {**environment, "workload": {"source": trace, **shares}}}
+
+
+def _inner(data: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    value = data.get(name)
+    return require_mapping({} if value is None else value, f"{where}: {name}", None)
 
 
 def run_training(
-    config: str,
+    config: str | None,
     overrides: Sequence[str],
     out: Path,
     workload: str | None,
@@ -57,18 +79,34 @@ def run_training(
 ) -> tuple[str, bool]:
     """Train, export, load back, evaluate on test windows.
 
+    What an earlier run left in `out` is moved to a folder in it, unless it is to be resumed.
+
+    Args:
+        config: name or file; default hpc, or with `resume` that of the run.
+        overrides: single settings.
+        out: folder of the run.
+        workload: trace to train on.
+        seed: of everything random.
+        device: auto, cpu or cuda.
+        resume: go on with the run in `out`.
+        as_json: JSON instead of text.
+
     Returns:
         What goes to stdout, and whether training was stopped by Ctrl-C.
 
     Raises:
         LeptonError: a file, name or setting is wrong.
     """
+    if config is None:
+        own = out / "config.yaml"
+        config = str(own) if resume and own.is_file() else "hpc"
     settings = train_config(config, overrides, workload, seed, device)
+    choose_device(settings.device)
     began = time.monotonic()
     log("loading the workload; the first run compiles the simulator, about half a minute")
-    whole = load_workload(settings.environment.workload)
-    for reason, count in whole.skipped.items():
-        log(f"{whole.name}: {count} rows: {reason}")
+    whole = open_with_log(settings.environment.workload)
+    if not resume and (moved := set_aside(out)):
+        log(f"moved the earlier run in {out} to {moved}")
     log(f"training on {whole.name}, {len(whole)} tasks; logs and checkpoints in {out}")
     with progress_bar("training", settings.total_steps) as bar:
         trained = train(
@@ -84,13 +122,15 @@ def run_training(
         f" (parity with torch {trained.manifest.parity:.2g})"
     )
     evaluation = _test(settings, whole, trained.policy_path)
-    _write(out / "evaluation.json", to_json(evaluation))
-    summary = _summary(trained, time.monotonic() - began)
-    if as_json:
-        document = {**summary, "evaluation": to_json(evaluation)}
-        return json.dumps(document, indent=2, allow_nan=False) + "\n", trained.interrupted
     text = render(evaluation, as_json=False)
+    _write(out / "evaluation.json", to_json(evaluation))
     (out / "evaluation.txt").write_text(text, encoding="utf-8")
+    if as_json:
+        document = {
+            **_summary(trained, time.monotonic() - began),
+            "evaluation": to_json(evaluation),
+        }
+        return json.dumps(document, indent=2, allow_nan=False) + "\n", trained.interrupted
     return text + f"\npolicy: {trained.policy_path}\n", trained.interrupted
 
 

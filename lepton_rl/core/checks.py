@@ -54,15 +54,15 @@ def require_number(value: object, expected: str) -> float:
     raise ConfigError(f"{expected}, got {shown(value)}{hint}")
 
 
-def require_count(value: object, what: str, most: int) -> int:
-    """`value` as an int in 1..`most`.
+def require_count(value: object, what: str, most: int, *, least: int = 1) -> int:
+    """`value` as an int in `least`..`most`.
 
     Raises:
         ConfigError: it is not a whole number, or out of range.
     """
-    if isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= most:
+    if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= most:
         return int(value)
-    raise ConfigError(f"{what} must be a whole number from 1 to {most}, got {shown(value)}")
+    raise ConfigError(f"{what} must be a whole number from {least} to {most}, got {shown(value)}")
 
 
 def require_flag(value: object, what: str) -> bool:

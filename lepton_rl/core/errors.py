@@ -9,6 +9,8 @@ Each message says what was expected, what came and how to fix it.
     ├── InfeasibleTaskError      a task asks for more than the cluster can ever give
     ├── InfeasibleDecisionError  a policy decided something the rules forbid
     ├── StateError               a call that the current state does not allow
+    ├── ExecutorError            an executor cannot do what it was asked to
+    ├── JournalError             the journal cannot be written, or not be trusted
     └── ArtifactError            a policy file is corrupt, foreign or of another schema
 """
 
@@ -17,9 +19,11 @@ from __future__ import annotations
 __all__ = [
     "ArtifactError",
     "ConfigError",
+    "ExecutorError",
     "InfeasibleDecisionError",
     "InfeasibleTaskError",
     "InputFileError",
+    "JournalError",
     "LeptonError",
     "StateError",
     "WorkloadError",
@@ -64,6 +68,14 @@ class InfeasibleDecisionError(LeptonError, RuntimeError):
 
 class StateError(LeptonError, RuntimeError):
     """A call that the object's current state does not allow."""
+
+
+class ExecutorError(LeptonError, RuntimeError):
+    """An executor cannot do what it was asked to; nothing of it was done."""
+
+
+class JournalError(LeptonError, RuntimeError):
+    """The journal cannot be read or written, or what it holds cannot be trusted."""
 
 
 class ArtifactError(LeptonError, ValueError):

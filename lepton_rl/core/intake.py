@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lepton_rl.core.clock import to_seconds, to_us
 from lepton_rl.core.errors import ConfigError, InfeasibleTaskError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.resources import CARD, DEFAULT_SCHEMA
-from lepton_rl.core.rules.placement import gang_capacity
+from lepton_rl.core.rules.placement import first_without_room, gang_capacity
 from lepton_rl.core.tables import (
     NodeTable,
     PoolTable,
@@ -80,10 +81,18 @@ class Intake:
         table["size"][row] = task.num_replicas * self._processors(demand)
         table["urgency"][row] = task.urgency
         table["critical"][row] = task.critical
-        table["labels"][row] = self._mask(self._labels, task.required_labels, task, "label")
-        table["models"][row] = self._mask(self._models, task.device_models, task, "device model")
+        self.mark(table, row, task)
         table["exclusive"][row] = task.exclusive_node
         self.require_feasible(table, row, task.id)
+
+    def mark(self, table: Records, row: int, task: Task) -> None:
+        """Write the bits of labels and models alone: they change when a cluster grows.
+
+        Raises:
+            InfeasibleTaskError: no node has the label, or any of the models.
+        """
+        table["labels"][row] = self._mask(self._labels, task.required_labels, task, "label")
+        table["models"][row] = self._mask(self._models, task.device_models, task, "device model")
 
     def describe(self, table: Records, row: int, task_id: str, run_us: int | None = None) -> Task:
         """The task that `write` would put in `row`: its inverse, for records of a trace.
@@ -133,6 +142,20 @@ class Intake:
             " demand, its gang size or its required labels and models, or add nodes"
         )
 
+    def require_all_feasible(self, table: Records, ids: Sequence[str] | NDArray[np.str_]) -> None:
+        """Refuse a table in which a task cannot start even on the empty cluster.
+
+        Args:
+            table: `(N,)` records written for this cluster.
+            ids: `(N,)` the tasks' names.
+
+        Raises:
+            InfeasibleTaskError: names the first such task, its demand and the largest node.
+        """
+        row = first_without_room(table, self.nodes, self._idle, 0)
+        if row >= 0:
+            self.require_feasible(table, row, str(ids[row]))
+
     def _processors(self, demand: Sequence[int]) -> float:
         """Cards if the task asks for any, else cores (the first kind)."""
         cards = sum(demand[self.cluster.schema.num_divisible :])
@@ -172,6 +195,7 @@ def node_table(cluster: Cluster) -> NodeTable:
     rows["capacity"] = capacity
     rows["labels"] = [sum(labels[label] for label in node.labels) for node in cluster.nodes]
     rows["model"] = [models.get(node.device_model, 0) for node in cluster.nodes]
+    rows["accepting"] = True
     return NodeTable(rows, cards, card_start, total=capacity.sum(axis=0))
 
 

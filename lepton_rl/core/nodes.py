@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +13,7 @@ from lepton_rl.core.checks import (
     require_amounts,
     require_count,
     require_names,
+    require_number,
     require_text,
     shown,
 )
@@ -19,10 +21,21 @@ from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.resources import CARD, DEFAULT_SCHEMA, ResourceSchema
 from lepton_rl.core.settings import read_yaml, require_mapping
 
-__all__ = ["Cluster", "Node"]
+__all__ = ["Cluster", "Node", "NodeState"]
 
 MAX_CARDS = 63
 """Card sets are kept as bits of an int64, with columns for the most cards of each device kind."""
+
+
+class NodeState(StrEnum):
+    """Whether a node takes tasks, and runs any."""
+
+    UP = "up"
+    """takes tasks"""
+    DRAINING = "draining"
+    """takes none; what runs there may end"""
+    DOWN = "down"
+    """takes none; what ran there has been evicted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +47,19 @@ class Node:
         capacity: kind -> amount, in the kind's unit; device kinds in whole cards.
         device_model: model of its device cards (A100, T4, U250), "" where it has none.
         labels: what tasks may require of it (zone, trust).
+        speed_factors: task class -> how fast its tasks run here (> 0; 2 halves their times);
+            classes that are not named run at 1.
+        idle_watts: power it draws with nothing running (>= 0).
+        peak_watts: power at load 1 (>= `idle_watts`); in between it is linear in the load.
     """
 
     name: str
     capacity: Mapping[str, float]
     device_model: str = ""
     labels: frozenset[str] = field(default_factory=frozenset)
+    speed_factors: Mapping[str, float] = field(default_factory=dict)
+    idle_watts: float = 0.0
+    peak_watts: float = 0.0
 
     def __post_init__(self) -> None:
         require_text(self.name, "node: name")
@@ -49,10 +69,21 @@ class Node:
             raise ConfigError(f"{where}: device_model must be a string, got {self.device_model!r}")
         object.__setattr__(self, "capacity", MappingProxyType(capacity))
         object.__setattr__(self, "labels", require_names(self.labels, f"{where}: labels"))
+        factors = _require_factors(self.speed_factors, f"{where}: speed_factors")
+        object.__setattr__(self, "speed_factors", MappingProxyType(factors))
+        _require_watts(self.idle_watts, 0.0, f"{where}: idle_watts")
+        _require_watts(self.peak_watts, self.idle_watts, f"{where}: peak_watts")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by building it again, because a mapping proxy can do neither."""
-        return Node, (self.name, dict(self.capacity), self.device_model, self.labels)
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["capacity"] = dict(self.capacity)
+        values["speed_factors"] = dict(self.speed_factors)
+        return Node, tuple(values.values())
+
+    def speed_of(self, task_class: str) -> float:
+        """How fast tasks of a class run here; 1 is as their times say."""
+        return float(self.speed_factors.get(task_class, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +135,26 @@ class Cluster:
             raise ConfigError(f"{path}: {error}") from error
 
 
+_FASTEST = 1e6
+"""Keeps a mistyped factor from making times that no clock can tell apart."""
+
+
+def _require_factors(value: object, what: str) -> dict[str, float]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(f"{what} must map task classes to factors, got {shown(value)}")
+    for name, factor in value.items():
+        expected = f"{what}: {name} must be a factor from {1 / _FASTEST:g} to {_FASTEST:g}"
+        if not 1 / _FASTEST <= require_number(factor, expected) <= _FASTEST:
+            raise ConfigError(f"{expected}, got {shown(factor)}")
+    return dict(value)
+
+
+def _require_watts(value: object, least: float, what: str) -> None:
+    expected = f"{what} must be a finite number of watts >= {least:g}"
+    if require_number(value, expected) < least:
+        raise ConfigError(f"{expected}, got {shown(value)}")
+
+
 def _refuse_equal_names(nodes: Sequence[Node]) -> None:
     seen: set[str] = set()
     for node in nodes:
@@ -132,7 +183,10 @@ def _check_cards(nodes: Sequence[Node], schema: ResourceSchema) -> None:
         )
 
 
-_NODE_KEYS = {"name", "count", "capacity", "device_model", "labels"}
+_NODE_KEYS = {
+    "name", "count", "capacity", "device_model", "labels",
+    "speed_factors", "idle_watts", "peak_watts",
+}  # fmt: skip
 
 _MOST_NODES = 1_000_000
 """Keeps a mistyped count from filling the memory."""
@@ -146,7 +200,8 @@ def _nodes_from(entry: object, where: str) -> list[Node]:
     require_mapping(item.get("capacity"), f"{where}: capacity", None)
     names = [name] if count == 1 else [f"{name}-{index}" for index in range(count)]
     model, labels = item.get("device_model", ""), item.get("labels", [])
+    more = {key: item[key] for key in ("speed_factors", "idle_watts", "peak_watts") if key in item}
     try:
-        return [Node(each, item["capacity"], model, labels) for each in names]
+        return [Node(each, item["capacity"], model, labels, **more) for each in names]
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from lepton_rl.core.tables import Ints, View
 
-__all__ = ["Decision", "Policy", "RemembersTasks", "Start", "Wait"]
+__all__ = ["Decision", "Policy", "Preempt", "RemembersTasks", "Start", "Wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,24 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Start nothing more until the next event."""
+    """Start and preempt nothing more until the next event."""
 
 
-Decision = Start | Wait
+@dataclass(frozen=True, slots=True)
+class Preempt:
+    """Stop a running, preemptible task for other work; it is pending again once it has stopped.
+
+    It keeps its work up to its last checkpoint. At the instant of its preemption it cannot start
+    again.
+
+    Attributes:
+        task: its local index (an entry of `view.running`).
+    """
+
+    task: int
+
+
+Decision = Start | Preempt | Wait
 
 
 @runtime_checkable

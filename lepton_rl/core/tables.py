@@ -64,12 +64,13 @@ def task_dtype(num_kinds: int) -> np.dtype[np.void]:
 
 
 def node_dtype(num_kinds: int) -> np.dtype[np.void]:
-    """What never changes about a node."""
+    """What a node is; only an operator changes it."""
     return np.dtype(
         [
             ("capacity", np.int64, (num_kinds,)),
             ("labels", np.int64),  # bits of the labels it carries
             ("model", np.int64),  # bit of its device model; 0 if it has none
+            ("accepting", np.bool_),  # takes new tasks; not while it is draining or down
         ],
         align=True,
     )

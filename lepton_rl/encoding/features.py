@@ -1,7 +1,8 @@
 """What a network sees of a task, a node and the cluster.
 
-All features are ratios or scaled logarithms without a unit, mostly within [-1, 2], so that a
-policy trained on one cluster can run on another. `SCHEMA_VERSION` changes with any of them.
+All features are ratios or scaled logarithms without a unit, mostly within [-1, 2] and never
+beyond `FEATURE_LIMIT`, so that a policy trained on one cluster can run on another.
+`SCHEMA_VERSION` changes with any of them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lepton_rl.core.tables import NO_TASK, NodeTable, PoolTable, Records, View
 
 __all__ = [
     "CLUSTER_FEATURES",
+    "FEATURE_LIMIT",
     "NODE_FEATURES",
     "SCHEMA_VERSION",
     "TASK_FEATURES",
@@ -33,6 +35,9 @@ Float32s = NDArray[np.float32]
 
 SCHEMA_VERSION = 1
 
+FEATURE_LIMIT = 4.0
+"""Every feature lies within -4 and 4; ratios of extreme times are cut to that."""
+
 TASK_FEATURES = (
     "requested_time",  # log10(1 + requested time in s) / 6
     "share",  # dominant share of the whole cluster that the gang asks for, 0..1
@@ -40,7 +45,7 @@ TASK_FEATURES = (
     "area",  # log10(1 + requested time in s * share) / 6
     "wait",  # log10(1 + wait in s) / 6
     "stretch",  # log10(1 + wait / requested time) / 4
-    "fits",  # 1 if it could start now
+    "fits",  # 1 if it could start now, on nodes that are not held for another task
     "share_left",  # free share of the cluster minus its own, -1..1
     "rank",  # position in order of arrival over the number pending, 0 = oldest
     "requested_time_to_mean",  # log10(requested time / mean of the pending tasks) / 4
@@ -79,6 +84,11 @@ def log_scale(value: float, scale: float) -> float:
 
 
 @compiled
+def _within_limit(value: float) -> float:
+    return min(max(value, -FEATURE_LIMIT), FEATURE_LIMIT)
+
+
+@compiled
 def dominant_share(tasks: Records, nodes: NodeTable, row: int) -> float:
     """Largest share of the whole cluster, over its kinds, that the gang of task `row` asks for."""
     share = 0.0
@@ -114,7 +124,19 @@ def write_task(
     out: Float32s,
     slot: int,
 ) -> None:
-    """Write the features of one pending task into `out[b, slot]`, `(B, Q, F)` float32."""
+    """Write the features of one pending task; `fits` as if no node were held.
+
+    Args:
+        view: what there is to see.
+        b: environment.
+        local: the task's local index.
+        rank: its position in the queue over the number pending, 0 to 1.
+        free: free share of the cluster, 0 to 1.
+        mean_requested_s: mean requested time of the pending tasks in s.
+        mean_area_s: mean of their requested times x shares of the cluster, in s.
+        out: `(B, Q, F)` float32; `out[b, slot]` is overwritten.
+        slot: of the window.
+    """
     tasks, now_us = view.tasks, view.status[b].now_us
     row = view.status[b].first_row + local
     requested_s = tasks[row].requested_us / MICROSECOND
@@ -127,12 +149,13 @@ def write_task(
     out[b, slot, 2] = max(-1.0, 1.0 + math.log10(max(share, 1e-9)) / 4.0)
     out[b, slot, 3] = log_scale(area_s, 6.0)
     out[b, slot, 4] = log_scale(wait_s, 6.0)
-    out[b, slot, 5] = log_scale(wait_s / requested_s, 4.0)
+    out[b, slot, 5] = _within_limit(log_scale(wait_s / requested_s, 4.0))
     out[b, slot, 6] = 1.0 if fits else 0.0
     out[b, slot, 7] = free - share
     out[b, slot, 8] = rank
-    out[b, slot, 9] = math.log10(requested_s / mean_requested_s) / 4.0
-    out[b, slot, 10] = math.log10(max(area_s, 1e-9) / max(mean_area_s, 1e-9)) / 4.0
+    out[b, slot, 9] = _within_limit(math.log10(requested_s / mean_requested_s) / 4.0)
+    relative_area = max(area_s, 1e-9) / max(mean_area_s, 1e-9)
+    out[b, slot, 10] = _within_limit(math.log10(relative_area) / 4.0)
     out[b, slot, 11] = min(max(tasks[row].urgency / 10.0, -1.0), 1.0)
     out[b, slot, 12] = 1.0 if tasks[row].critical else 0.0
 

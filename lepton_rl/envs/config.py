@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
-from lepton_rl.core.settings import Settings
+from lepton_rl.core.settings import Settings, load_settings, require_mapping
 from lepton_rl.sim.batch import episode_rule
 from lepton_rl.sim.episode import EpisodeRule
 from lepton_rl.sim.objective import Objective
@@ -63,6 +64,19 @@ class EnvironmentConfig(Settings):
     may_wait: bool = False
     skip_forced: bool = True
     strict: bool = False
+
+    @classmethod
+    def of(
+        cls, config: EnvironmentConfig | Mapping[str, Any] | None, settings: Mapping[str, Any]
+    ) -> EnvironmentConfig:
+        """`config` with `settings` on top, each of which replaces a whole entry.
+
+        Raises:
+            ConfigError: an unknown setting (with the nearest right one) or a bad value.
+        """
+        given = config.model_dump() if isinstance(config, EnvironmentConfig) else config or {}
+        base = require_mapping(given, "environment", None)
+        return load_settings(cls, {**base, **settings}, "environment")
 
     @field_validator("place")
     @classmethod

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gymnasium.envs.registration import register, registry
-
 __all__ = ["ENVIRONMENTS", "register_all"]
 
 _LUBLIN = {"classes": ["whole-sample"], "load": 0.9, "num_tasks": 20_000}
@@ -21,7 +19,13 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 
 
 def register_all() -> None:
-    """Register every id; a second call changes nothing."""
+    """Register every id; a second call changes nothing.
+
+    Raises:
+        ModuleNotFoundError: Gymnasium is not installed.
+    """
+    from gymnasium.envs.registration import register, registry
+
     for name, settings in ENVIRONMENTS.items():
         if name not in registry:
             register(

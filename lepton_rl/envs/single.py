@@ -9,10 +9,16 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_rl.core.settings import load_settings
+from lepton_rl.core.errors import StateError
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
-from lepton_rl.envs.spaces import action_space, observation_of, observation_space, replace_masked
+from lepton_rl.envs.spaces import (
+    action_space,
+    observation_of,
+    observation_space,
+    refuse_rendering,
+    replace_masked,
+)
 
 __all__ = ["SchedulingEnv"]
 
@@ -25,29 +31,48 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
     At each decision the agent names the pending task that comes first. If it fits, it starts; if
     not, the backfilling rule may start another, and when nobody can start, time goes on.
 
-    | observation   | shape      | range   | meaning                                          |
-    |---------------|------------|---------|--------------------------------------------------|
-    | `tasks`       | `(Q, F)`   | -4 .. 4 | `encoding.features.TASK_FEATURES`, no unit       |
-    | `nodes`       | `(M, G)`   | -4 .. 4 | `encoding.features.NODE_FEATURES`, no unit       |
-    | `cluster`     | `(C,)`     | -4 .. 4 | `encoding.features.CLUSTER_FEATURES`, no unit    |
-    | `action_mask` | `(Q + 1,)` | 0, 1    | what may be chosen; `info["action_mask"]` as well |
+    Observation, a `Dict`: `Q` slots of pending tasks (`slots`), `M` nodes. Slots without a task
+    are zero. When more than `Q` tasks are pending, the oldest half and the newest half are shown.
+
+    | key           | shape      | dtype   | range   | meaning (features have no unit)         |
+    |---------------|------------|---------|---------|-----------------------------------------|
+    | `tasks`       | `(Q, F)`   | float32 | -4 .. 4 | see `encoding.features.TASK_FEATURES`   |
+    | `nodes`       | `(M, G)`   | float32 | -4 .. 4 | see `encoding.features.NODE_FEATURES`   |
+    | `cluster`     | `(C,)`     | float32 | -4 .. 4 | see `encoding.features.CLUSTER_FEATURES`|
+    | `action_mask` | `(Q + 1,)` | int8    | 0, 1    | 1 where the action may be chosen        |
 
     Action: `Discrete(Q + 1)`: a slot of the window, or `Q` to wait (masked unless `may_wait`).
-    A masked action is an incident: the oldest pending task is taken instead and
-    `info["incident"]` is true; with `strict` it raises `InfeasibleDecisionError`, nothing moved.
+    The mask fits `action_space.sample`; at an episode's end it is all 0. A masked action is an
+    incident: the oldest pending task is taken instead. With `strict` it raises
+    `InfeasibleDecisionError`, and nothing has moved.
+
     Reward: minus the objective that accrued since the last decision, over the episode's tasks; an
-    episode's rewards sum to minus the mean metric (`info["metric"]` at its end).
+    episode's rewards sum to minus the mean metric.
+
+    | info key      | from        | meaning                                                        |
+    |---------------|-------------|----------------------------------------------------------------|
+    | `action_mask` | reset, step | the same as in the observation                                 |
+    | `incident`    | step        | whether a masked action was replaced                           |
+    | `metric`      | last step   | mean of the objective over the episode's tasks, in its unit    |
+
     Episode end: `terminated` once every task of the window has started, which settles every wait.
     It is never truncated.
+
     Reset options: `{"first_row": row}` begins at that task of the workload instead of a random one
     of the split.
+
+    There is nothing to render yet.
 
     Versions: v0, first.
 
     Args:
         config: settings, or a mapping of them; see `EnvironmentConfig`.
         episodes: where windows come from; default as configured.
-        **settings: single settings, on top of `config`.
+        render_mode: None.
+        **settings: single settings on top of `config`, each replacing a whole entry.
+
+    Raises:
+        LeptonError: settings or workload cannot be used.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium's own type
@@ -60,39 +85,55 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
-        base = config.model_dump() if isinstance(config, EnvironmentConfig) else dict(config or {})
-        self.config = load_settings(EnvironmentConfig, {**base, **settings}, "environment")
-        self.render_mode = render_mode
+        refuse_rendering(render_mode)
+        self.config = EnvironmentConfig.of(config, settings)
         self.episodes = episodes if episodes is not None else Episodes.of(self.config)
         self.simulator = self.episodes.simulator(self.config, batch=1)
         num_nodes = len(self.simulator.sim.state.nodes.rows)
         self.observation_space = observation_space(self.config.slots, num_nodes)
         self.action_space = action_space(self.config.slots)
+        self._closed = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Obs, dict[str, Any]]:
-        """Begin a window; see the class for `options`."""
+        """Begin a window; see the class for `options`.
+
+        Raises:
+            ConfigError: an unknown option, or no whole episode begins at `first_row`.
+            StateError: the environment is closed.
+        """
+        self._require_open()
         super().reset(seed=seed)
-        first_row = (options or {}).get("first_row")
-        self.simulator.reset(
-            0, self.episodes.draw(self.np_random) if first_row is None else int(first_row)
-        )
-        return self._observation(), {"action_mask": self.action_masks()}
+        self.simulator.reset(0, self.episodes.begin(options, [self.np_random])[0])
+        obs = self._observation()
+        return obs, {"action_mask": obs["action_mask"].copy()}
 
     def step(self, action: np.int64) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
-        """Act on one decision; see the class."""
-        actions = np.asarray([action], np.int64)
-        info: dict[str, Any] = {}
+        """Act on one decision; see the class.
+
+        Raises:
+            StateError: the episode is over or has not begun, or the environment is closed.
+            InfeasibleDecisionError: a masked action, with `strict`.
+            ConfigError: the action is not a whole number.
+        """
+        self._require_open()
+        actions = self.simulator.checked(np.expand_dims(action, 0))
+        incident = False
         if not self.config.strict:
             actions, replaced = replace_masked(actions, self.simulator.obs.action_mask)
-            info["incident"] = bool(replaced[0])
+            incident = bool(replaced[0])
         self.simulator.step(actions)
         terminated = bool(self.simulator.terminated[0])
-        info["action_mask"] = self.action_masks()
+        obs = self._observation()
+        info = {"action_mask": obs["action_mask"].copy(), "incident": incident}
         if terminated:
             info["metric"] = self.simulator.mean_cost(0)
-        return self._observation(), float(self.simulator.rewards[0]), terminated, False, info
+        return obs, float(self.simulator.rewards[0]), terminated, False, info
+
+    def close(self) -> None:
+        """After this, `reset` and `step` raise `StateError`."""
+        self._closed = True
 
     def action_masks(self) -> NDArray[np.bool_]:
         """`(Q + 1,)` bool, under the name that sb3-contrib asks for."""
@@ -101,3 +142,7 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
 
     def _observation(self) -> Obs:
         return {name: values[0] for name, values in observation_of(self.simulator.obs).items()}
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StateError("the environment is closed; make another one")

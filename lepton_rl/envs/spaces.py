@@ -8,20 +8,35 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
+from lepton_rl.core.checks import shown
+from lepton_rl.core.errors import ConfigError
+from lepton_rl.encoding.features import (
+    CLUSTER_FEATURES,
+    FEATURE_LIMIT,
+    NODE_FEATURES,
+    TASK_FEATURES,
+)
 from lepton_rl.encoding.observation import Observation
 
-__all__ = ["action_space", "observation_of", "observation_space", "replace_masked"]
-
-_LIMIT = 4.0
-"""Every feature lies within -4 and 4: ratios, and logarithms scaled for times up to 1e11 s."""
+__all__ = [
+    "action_space",
+    "observation_of",
+    "observation_space",
+    "refuse_rendering",
+    "replace_masked",
+]
 
 
 def observation_space(slots: int, num_nodes: int) -> Any:
-    """Dict of float32 `tasks (Q, F)`, `nodes (M, G)`, `cluster (C,)`; int8 `action_mask (Q + 1,)`."""
+    """The observation of one environment, as `SchedulingEnv` tabulates it.
+
+    Args:
+        slots: Q, task slots of the window.
+        num_nodes: M.
+    """
 
     def box(*shape: int) -> spaces.Box:
-        return spaces.Box(-_LIMIT, _LIMIT, shape, np.float32)
+        return spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, shape, np.float32)
 
     return spaces.Dict(
         {
@@ -63,3 +78,13 @@ def replace_masked(
     inside = (actions >= 0) & (actions < mask.shape[1])
     allowed = inside & mask[np.arange(len(actions)), np.where(inside, actions, 0)]
     return np.where(allowed, actions, 0), ~allowed
+
+
+def refuse_rendering(render_mode: object) -> None:
+    """Refuse a render mode: the environments have none yet.
+
+    Raises:
+        ConfigError: it is not None.
+    """
+    if render_mode is not None:
+        raise ConfigError(f"environment: render_mode must be None, got {shown(render_mode)}")

@@ -23,6 +23,7 @@ class HeadPolicy(Protocol):
 
     name: str
     place: Place
+    may_wait: bool
 
     def head(self, view: View) -> int:
         """Local index of the task that comes first, or WAIT."""
@@ -48,5 +49,5 @@ class LearnedContender:
             StateError: a task can never start on this cluster.
         """
         check_backfill(backfill, blocking=False)
-        rule = episode_rule(self.policy.place, backfill)
+        rule = episode_rule(self.policy.place, backfill, may_wait=self.policy.may_wait)
         return replay_heads(window.tasks, window.run_us, cluster, self.policy.head, rule)

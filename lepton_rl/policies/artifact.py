@@ -1,8 +1,8 @@
 """The policy file: one ONNX model with its metadata, checksum and parity sample inside.
 
 Reading needs neither torch nor onnx nor gymnasium, and runs no code from the file: the checksum is
-verified over the raw bytes before anything is parsed, and ONNX Runtime is given bytes only, so the
-model cannot refer to other files.
+verified over the raw bytes before anything is parsed, and ONNX Runtime is told to look for other
+files where there are none, so a model that refers to any is refused.
 
 Metadata are one JSON object under the ONNX metadata key `lepton_rl` (`Manifest`). The checksum
 stands in the file itself, as `lepton_rl.sha256=<64 hex digits>`; it is the SHA-256 of the file
@@ -14,6 +14,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +53,7 @@ CHECKSUM_KEY = "lepton_rl.sha256"
 INPUTS = ("tasks", "nodes", "cluster", "action_mask")
 _LARGEST_FILE = 256 * 2**20
 _PARITY_TOLERANCE = 1e-4
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _ZEROS = b"0" * 64
 _DIGEST = re.compile(rb"lepton_rl\.sha256=([0-9a-f]{64})")
 
@@ -202,16 +205,14 @@ def read_artifact(path: str | Path) -> Artifact:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    options.add_session_config_entry(_EXTERNAL_FOLDER, os.devnull)
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "")
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ArtifactError(f"{path}: metadata {field or METADATA_KEY}: {first['msg']}") from error
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except Exception as error:  # ONNX Runtime's own exceptions share no public base
-        raise ArtifactError(f"{path}: not a usable ONNX model: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path}: not a usable ONNX model: {reason}") from error
+    manifest = _manifest(text, path)
     artifact = Artifact(session, manifest, written)
     _check_schema(manifest, session, path)
     _check_parity(artifact, path)
@@ -220,18 +221,45 @@ def read_artifact(path: str | Path) -> Artifact:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ArtifactError(f"{path}: larger than {_LARGEST_FILE} bytes; not a policy file")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > _LARGEST_FILE:
+        raise ArtifactError(f"{path}: larger than {_LARGEST_FILE} bytes; not a policy file")
+    return data
+
+
+def _manifest(text: str | None, path: str | Path) -> Manifest:
+    """The metadata; a file of another format is told so, whatever else it says."""
+    if text is None:
+        raise ArtifactError(f"{path}: no metadata under {METADATA_KEY!r}; not a policy file")
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: metadata {METADATA_KEY}: not JSON: {error}") from error
+    version = raw.get("format_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version != FORMAT_VERSION:
+        raise ArtifactError(_differs(path, "format_version", version, FORMAT_VERSION))
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(f"{path}: metadata {field or METADATA_KEY}: {first['msg']}") from error
+
+
+def _differs(path: str | Path, name: str, found: object, expected: object) -> str:
+    return (
+        f"{path}: {name} is {found!r}, this version of lepton-rl needs {expected!r};"
+        " train or export the policy again"
+    )
 
 
 def _check_schema(
     manifest: Manifest, session: onnxruntime.InferenceSession, path: str | Path
 ) -> None:
     ours = {
-        "format_version": FORMAT_VERSION,
         "schema_version": SCHEMA_VERSION,
         "task_features": TASK_FEATURES,
         "node_features": NODE_FEATURES,
@@ -240,10 +268,7 @@ def _check_schema(
     for name, expected in ours.items():
         found = getattr(manifest, name)
         if found != expected:
-            raise ArtifactError(
-                f"{path}: {name} is {found!r}, this version of lepton-rl needs {expected!r};"
-                " train or export the policy again"
-            )
+            raise ArtifactError(_differs(path, name, found, expected))
     inputs = tuple(each.name for each in session.get_inputs())
     outputs = tuple(each.name for each in session.get_outputs())
     if sorted(inputs) != sorted(INPUTS) or outputs != ("logits",):
@@ -264,7 +289,8 @@ def _check_parity(artifact: Artifact, path: str | Path) -> None:
         scale = np.maximum(1.0, np.abs(expected[mask]))
         difference = float((np.abs(found[mask] - expected[mask]) / scale).max())
     except Exception as error:  # shapes that do not fit raise ONNX Runtime's or NumPy's own
-        raise ArtifactError(f"{path}: the parity sample cannot be run: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path}: the parity sample cannot be run: {reason}") from error
     if not difference <= _PARITY_TOLERANCE:
         raise ArtifactError(
             f"{path}: on the stored sample the network differs by {difference:.3g} from what it"

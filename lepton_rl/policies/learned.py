@@ -23,8 +23,9 @@ _LARGEST_WINDOW = 4096
 class LearnedPolicy:
     """Asks the network which pending task comes first; the rules do the rest.
 
-    The window grows with the queue (to a power of two, at most 4,096 slots), so the network sees
-    every pending task whatever the window was in training.
+    The window follows the queue (the next power of two, at most 4,096 slots), so the network sees
+    every pending task whatever the window was in training, and a decision depends on the view
+    alone: with another window, the same network differs in the last digit.
 
     Args:
         artifact: a verified policy file.
@@ -38,9 +39,10 @@ class LearnedPolicy:
         manifest = artifact.manifest
         self.artifact = artifact
         self.name = manifest.name
+        self.may_wait = manifest.may_wait
         self.place = place if place is not None else Place[_key(manifest.place)]
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
-        self._obs: Observation = empty_observation(1, 2, 1)
+        self._buffers: dict[tuple[int, int], Observation] = {}
         self._scratch: Scratch | None = None
 
     def reset(self) -> None:
@@ -52,10 +54,8 @@ class LearnedPolicy:
         Raises:
             InfeasibleDecisionError: the network gave no finite preference.
         """
-        count = int(view.status["num_pending"][0])
-        self._fit(count, len(view.nodes.rows))
-        obs = self._obs
-        may_wait = self.artifact.manifest.may_wait and int(view.status["num_running"][0]) > 0
+        obs = self._buffer(int(view.status["num_pending"][0]), len(view.nodes.rows))
+        may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
         encode(view, 0, may_wait, obs)
         logits = self.artifact.logits(obs.tasks, obs.nodes, obs.cluster, obs.action_mask)[0]
         slot = int(np.argmax(logits))
@@ -82,11 +82,11 @@ class LearnedPolicy:
         replicas = int(view.tasks["replicas"][row])
         return Start(local, tuple(int(m) for m in scratch.choice["node"][0, :replicas]))
 
-    def _fit(self, pending: int, num_nodes: int) -> None:
-        slots = self._obs.window.shape[1]
-        wanted = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))
-        if wanted > slots or self._obs.nodes.shape[1] != num_nodes:
-            self._obs = empty_observation(1, max(wanted, slots), num_nodes)
+    def _buffer(self, pending: int, num_nodes: int) -> Observation:
+        slots = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))
+        if (slots, num_nodes) not in self._buffers:
+            self._buffers[slots, num_nodes] = empty_observation(1, slots, num_nodes)
+        return self._buffers[slots, num_nodes]
 
     def _scratch_for(self, view: View) -> Scratch:
         gang = view.held.shape[2]

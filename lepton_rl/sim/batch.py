@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_rl.core.errors import ConfigError, InfeasibleDecisionError
+from lepton_rl.core.checks import shown
+from lepton_rl.core.errors import ConfigError, InfeasibleDecisionError, StateError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.backfill import Backfill
@@ -49,6 +50,9 @@ class BatchSimulator:
         obs: observation buffers, overwritten by each call.
         rewards: `(batch,)` float64 of the last step.
         terminated: `(batch,)` bool of the last step.
+
+    Raises:
+        ConfigError: a size is out of range.
     """
 
     def __init__(
@@ -76,8 +80,14 @@ class BatchSimulator:
         self.terminated = np.zeros(batch, np.bool_)
 
     def reset(self, b: int, first_row: int) -> None:
-        """Begin an episode of environment `b` at task `first_row`."""
+        """Begin an episode of environment `b` at task `first_row`.
+
+        Raises:
+            ConfigError: there is no such environment, or no whole episode from there.
+        """
         last = len(self.sim.run_us) - self.episode_tasks
+        if not 0 <= b < self.batch:
+            raise ConfigError(f"environment must be one of 0..{self.batch - 1}, got {b}")
         if not 0 <= first_row <= last:
             raise ConfigError(f"episode start must be a task in 0..{last}, got {first_row}")
         reset_episode(self.sim, b, first_row, self.episode_tasks, self.rule, self.obs)
@@ -90,15 +100,36 @@ class BatchSimulator:
 
         Raises:
             InfeasibleDecisionError: an action that the mask forbids; nothing has moved.
+            StateError: the episode of an environment is over or never began; nothing has moved.
+            ConfigError: not one whole number an environment.
         """
-        array = np.asarray(actions, np.int64)
+        array = self.checked(actions)
         wrong = step_batch(self.sim, array, self.rule, self.obs, self.rewards, self.terminated)
-        if wrong >= 0:
-            allowed = np.flatnonzero(self.obs.action_mask[wrong])
-            raise InfeasibleDecisionError(
-                f"environment {wrong}: action {int(array[wrong])} is masked; allowed:"
-                f" {allowed[:10].tolist()}{' ...' if len(allowed) > 10 else ''}"
+        if wrong < 0:
+            return
+        allowed = np.flatnonzero(self.obs.action_mask[wrong])
+        if len(allowed) == 0:
+            raise StateError(
+                f"environment {wrong}: its episode is over or has not begun; call reset before step"
             )
+        raise InfeasibleDecisionError(
+            f"environment {wrong}: action {int(array[wrong])} is masked; allowed:"
+            f" {allowed[:10].tolist()}{' ...' if len(allowed) > 10 else ''}"
+        )
+
+    def checked(self, actions: NDArray[np.int64] | Sequence[int]) -> NDArray[np.int64]:
+        """`(batch,)` int64 actions, which may still be masked.
+
+        Raises:
+            ConfigError: not one whole number an environment.
+        """
+        array = np.asarray(actions)
+        if array.shape != (self.batch,) or array.dtype.kind not in "iu":
+            raise ConfigError(
+                f"actions: expected {self.batch} whole numbers, one an environment, got"
+                f" {shown(actions)} of shape {array.shape}"
+            )
+        return np.ascontiguousarray(array, np.int64)
 
     def mean_cost(self, b: int) -> float:
         """Objective accrued so far over the episode's tasks; at the end, the mean metric."""

@@ -52,8 +52,9 @@ def is_over(sim: SimTable, b: int) -> bool:
 
 
 @compiled
-def _something_to_come(sim: SimTable, b: int) -> bool:
-    return bool(
+def _is_worth_waiting(sim: SimTable, b: int) -> bool:
+    """Whether something will happen that the learner can still answer."""
+    return not is_over(sim, b) and bool(
         sim.progress[b].next_arrival < sim.progress[b].num_tasks or sim.progress[b].num_ends > 0
     )
 
@@ -85,8 +86,11 @@ def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
 
 @compiled
 def observe(sim: SimTable, b: int, rule: EpisodeRule, obs: Observation) -> None:
-    """Write the observation of environment `b`; waiting is offered while something can happen."""
-    encode(sim.state, b, rule.may_wait and _something_to_come(sim, b), obs)
+    """Write the observation of environment `b`; waiting is offered while something can happen.
+
+    Once the episode is over, nothing is offered.
+    """
+    encode(sim.state, b, rule.may_wait and _is_worth_waiting(sim, b), obs)
 
 
 @compiled

@@ -9,6 +9,8 @@ input-driven environments", ICLR 2019) do.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,9 +20,20 @@ from lepton_rl.core.rules.orders import PriorityWeights, score
 from lepton_rl.core.tables import NO_TASK, Floats, Ints
 from lepton_rl.encoding.observation import Observation
 from lepton_rl.sim.events import advance, reset, start_all
+from lepton_rl.sim.objective import arrival_cost
 from lepton_rl.sim.tables import SimTable, empty_sim
 
 __all__ = ["Reference", "heuristic_slots"]
+
+
+class _Trace(NamedTuple):
+    """Events of the reference and what it had cost around them, `E` at most in an episode."""
+
+    times_us: Ints  # (B, E) when they happened, ascending
+    before: Floats  # (B, E) cost just before
+    after: Floats  # (B, E) cost with what the arrivals of that event add
+    counts: Ints  # (B,) number of events
+    cursors: Ints  # (B,) the last event that `_costs_by` has passed
 
 
 @compiled
@@ -30,43 +43,41 @@ def _trace_cost(
     num_tasks: int,
     rule: DispatchRule,
     objective: int,
-    times_us: Ints,
-    costs: Floats,
+    trace: _Trace,
     b: int,
-) -> int:
-    """Run the heuristic in environment 0 of `sim`; write time and cost after each event.
-
-    Returns:
-        How many entries of row `b` were written.
-    """
+) -> float:
+    """Run the heuristic in environment 0 of `sim`, write row `b` of `trace`; the total cost."""
     reset(sim, 0, first_row, num_tasks)
     count = 0
     going = True
     while going and sim.progress[0].num_completed < num_tasks:
         start_all(sim, 0, rule)
+        arrived = sim.progress[0].next_arrival
         going = advance(sim, 0, objective, rule.blocking)
-        times_us[b, count] = sim.state.status[0].now_us
-        costs[b, count] = sim.progress[0].cost
+        trace.times_us[b, count] = sim.state.status[0].now_us
+        trace.after[b, count] = sim.progress[0].cost
+        trace.before[b, count] = sim.progress[0].cost
+        for local in range(arrived, sim.progress[0].next_arrival):
+            trace.before[b, count] -= arrival_cost(objective, sim, 0, local)
         count += 1
-    return count
+    trace.counts[b] = count
+    trace.cursors[b] = 0
+    return sim.progress[0].cost
 
 
 @compiled
-def _costs_by(
-    now_us: Ints, times_us: Ints, costs: Floats, counts: Ints, cursors: Ints, out: Floats
-) -> None:
+def _costs_by(now_us: Ints, trace: _Trace, out: Floats) -> None:
     """Cost by `now_us` in each environment, linear between events; cursors only move forward."""
     for b in range(now_us.shape[0]):
-        i = cursors[b]
-        while i + 1 < counts[b] and times_us[b, i + 1] <= now_us[b]:
+        i = trace.cursors[b]
+        while i + 1 < trace.counts[b] and trace.times_us[b, i + 1] <= now_us[b]:
             i += 1
-        cursors[b] = i
-        if i + 1 >= counts[b] or times_us[b, i] >= now_us[b]:
-            out[b] = costs[b, i]
-            continue
-        span = times_us[b, i + 1] - times_us[b, i]
-        share = (now_us[b] - times_us[b, i]) / span
-        out[b] = costs[b, i] + share * (costs[b, i + 1] - costs[b, i])
+        trace.cursors[b] = i
+        out[b] = trace.after[b, i]
+        if i + 1 < trace.counts[b] and trace.times_us[b, i] < now_us[b]:
+            span_us = trace.times_us[b, i + 1] - trace.times_us[b, i]
+            share = (now_us[b] - trace.times_us[b, i]) / span_us
+            out[b] += share * (trace.before[b, i + 1] - trace.after[b, i])
 
 
 class Reference:
@@ -76,46 +87,46 @@ class Reference:
         sim: the batch it accompanies (task table, cluster, number of environments).
         rule: the heuristic.
         objective: an `Objective`.
+
+    Attributes:
+        total: `(B,)` cost of the whole window, summed over tasks.
     """
 
     def __init__(self, sim: SimTable, rule: DispatchRule, objective: int) -> None:
         batch, num_tasks = sim.end_us.shape
         self._rule, self._objective = rule, objective
         self._sim = empty_sim(sim.state.tasks, sim.run_us, sim.state.nodes, 1, num_tasks)
-        self._times_us = np.zeros((batch, 2 * num_tasks + 1), np.int64)
-        self._costs = np.zeros((batch, 2 * num_tasks + 1), np.float64)
-        self._counts = np.ones(batch, np.int64)
-        self._cursors = np.zeros(batch, np.int64)
-        self._now = np.zeros(batch, np.float64)
-        self.total = np.ones(batch, np.float64)
-        """`(B,)` cost of the whole window, summed over tasks."""
+        events = batch, 2 * num_tasks
+        self._trace = _Trace(
+            times_us=np.zeros(events, np.int64),
+            before=np.zeros(events, np.float64),
+            after=np.zeros(events, np.float64),
+            counts=np.zeros(batch, np.int64),
+            cursors=np.zeros(batch, np.int64),
+        )
+        self.total = np.zeros(batch, np.float64)
 
     def begin(self, b: int, first_row: int, num_tasks: int) -> None:
         """Run the heuristic on the window that environment `b` begins."""
-        self._counts[b] = _trace_cost(
-            self._sim,
-            first_row,
-            num_tasks,
-            self._rule,
-            self._objective,
-            self._times_us,
-            self._costs,
-            b,
+        self.total[b] = _trace_cost(
+            self._sim, first_row, num_tasks, self._rule, self._objective, self._trace, b
         )
-        self._cursors[b] = 0
-        self.total[b] = self._costs[b, self._counts[b] - 1]
 
     def cost_by(self, now_us: NDArray[np.int64]) -> NDArray[np.float64]:
-        """`(B,)` cost accrued by the time `now_us` of each environment; times must not go back."""
-        _costs_by(
-            np.ascontiguousarray(now_us),
-            self._times_us,
-            self._costs,
-            self._counts,
-            self._cursors,
-            self._now,
-        )
-        return self._now.copy()
+        """Cost accrued by the time `now_us` of each environment; times must not go back.
+
+        Between two events of the reference it grows linearly, which is exact but for bounded
+        slowdown: that of a task shorter than 10 s stays 1 at first.
+
+        Args:
+            now_us: `(B,)` us.
+
+        Returns:
+            `(B,)` summed over tasks; 0 where no window has begun.
+        """
+        costs = np.zeros(len(now_us), np.float64)
+        _costs_by(np.ascontiguousarray(now_us), self._trace, costs)
+        return costs
 
 
 @compiled

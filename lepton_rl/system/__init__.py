@@ -3,17 +3,23 @@
 submit -> TaskQueue -> Scheduler(policy) -> ResourcePool -> Executor -> Monitor
 """
 
-from lepton_rl.system.executor import Completion, Executor, SimulatedExecutor
-from lepton_rl.system.monitor import Monitor, TaskRecord
+from lepton_rl.system.clocks import MonotonicClock
+from lepton_rl.system.executor import Completion, Executor, Outcome
+from lepton_rl.system.monitor import Interruption, Monitor, TaskRecord
 from lepton_rl.system.pool import Refusal, ResourcePool
 from lepton_rl.system.queue import TaskQueue
 from lepton_rl.system.scheduler import EventBatching, Scheduler
+from lepton_rl.system.simulated import Failures, SimulatedExecutor
 
 __all__ = [
     "Completion",
     "EventBatching",
     "Executor",
+    "Failures",
+    "Interruption",
     "Monitor",
+    "MonotonicClock",
+    "Outcome",
     "Refusal",
     "ResourcePool",
     "Scheduler",

@@ -1,38 +1,64 @@
-"""Executors: what makes a started task run, and tells when it has ended."""
+"""Executors: what makes a started task run, and tells how and when it has ended."""
 
 from __future__ import annotations
 
-import heapq
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias, runtime_checkable
 
-from lepton_rl.core.clock import to_us
-from lepton_rl.core.errors import StateError
 from lepton_rl.core.tasks import Task
 
-__all__ = ["Completion", "Executor", "SimulatedExecutor"]
+__all__ = ["Cards", "Completion", "Executor", "Outcome", "UsesCards"]
+
+Cards: TypeAlias = Mapping[str, tuple[int, ...]]
+"""Device kind -> indices of the cards that a replica holds on its node."""
 
 
-class Completion(NamedTuple):
-    """A task has ended.
+class Outcome(StrEnum):
+    """How a run of a task ended."""
+
+    COMPLETED = "completed"
+    """by itself, successfully"""
+    FAILED = "failed"
+    """by itself, with an error, or it could not be run at all"""
+    TIMED_OUT = "timed_out"
+    """it was stopped at its time limit"""
+    STOPPED = "stopped"
+    """it was stopped on request"""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A run of a task has ended.
 
     Attributes:
         task_id: which.
         end_us: when, on the scheduler's clock.
+        outcome: how.
+        exit_code: of its process; -n where signal n killed it; None where nobody knows.
+        detail: the cause in words, "" for a success.
     """
 
     task_id: str
     end_us: int
+    outcome: Outcome = Outcome.COMPLETED
+    exit_code: int | None = None
+    detail: str = ""
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs tasks on the nodes that the scheduler chose."""
+    """Runs tasks on the nodes that the scheduler chose.
+
+    Each start that does not raise is followed by exactly one completion, whatever happens.
+    """
 
     def start(self, task: Task, nodes: tuple[int, ...], now_us: int) -> None:
         """Start all replicas of a task.
 
         Args:
-            task: what to run.
+            task: what to run; its times are what remains of them, on these nodes.
             nodes: index of the node of each replica, in the order of the cluster.
             now_us: the scheduler's clock.
 
@@ -41,45 +67,54 @@ class Executor(Protocol):
         """
         ...
 
+    def stop(self, task_id: str, now_us: int) -> None:
+        """Stop a task that runs; its completion follows, now or later.
+
+        Raises:
+            ExecutorError: no such task runs.
+        """
+        ...
+
     def next_completion_us(self) -> int | None:
         """When the next running task ends; None if none runs, or nobody knows."""
         ...
 
     def completions(self, now_us: int) -> list[Completion]:
-        """The tasks that have ended by `now_us`, each told once."""
+        """The runs that have ended by `now_us`, each told once."""
+        ...
+
+    def running(self) -> frozenset[str]:
+        """Tasks that are alive, or whose end has not been told."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until an end may be ready; False if the time is over. Any thread may call it."""
+        ...
+
+    def close(self, stop_running: bool) -> None:
+        """Give back everything; running tasks are stopped, or left to run."""
         ...
 
 
-class SimulatedExecutor:
-    """Lets each task run for its `run_time_s`; nothing is executed."""
+@runtime_checkable
+class UsesCards(Protocol):
+    """An executor that shows each replica its own cards only.
 
-    def __init__(self) -> None:
-        self._ends: list[tuple[int, int, str]] = []  # heap of (end_us, order of start, id)
-        self._started = 0
+    Attributes:
+        uses_cards: whether it wants to be told.
+    """
 
-    def start(self, task: Task, nodes: tuple[int, ...], now_us: int) -> None:
-        """Start a task.
+    uses_cards: bool
 
-        Raises:
-            StateError: its true run time is unknown.
+    def start(
+        self, task: Task, nodes: tuple[int, ...], now_us: int, cards: Sequence[Cards] | None = None
+    ) -> None:
+        """Start all replicas of a task; see `Executor.start`.
+
+        Args:
+            task: what to run.
+            nodes: index of the node of each replica.
+            now_us: the scheduler's clock.
+            cards: what each replica holds.
         """
-        if task.run_time_s is None:
-            raise StateError(
-                f"task {task.id!r} has no run_time_s, which a simulated executor needs; give it"
-                " one, or use another executor"
-            )
-        end_us = now_us + max(1, int(to_us(task.run_time_s)))
-        heapq.heappush(self._ends, (end_us, self._started, task.id))
-        self._started += 1
-
-    def next_completion_us(self) -> int | None:
-        """The earliest end ahead, None if nothing runs."""
-        return self._ends[0][0] if self._ends else None
-
-    def completions(self, now_us: int) -> list[Completion]:
-        """The tasks that have ended by `now_us`, by end, then in the order in which they began."""
-        ended = []
-        while self._ends and self._ends[0][0] <= now_us:
-            end_us, _, task_id = heapq.heappop(self._ends)
-            ended.append(Completion(task_id, end_us))
-        return ended
+        ...

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from lepton_rl.core.errors import InfeasibleDecisionError
-from lepton_rl.core.nodes import Cluster
+from lepton_rl.core.nodes import Cluster, NodeState
 from lepton_rl.core.rules.backfill import Scratch, empty_scratch, undo_choice
 from lepton_rl.core.rules.lepton import node_load
-from lepton_rl.core.rules.placement import Place, is_held, place_gang, take_nodes
+from lepton_rl.core.rules.placement import Place, is_held, place_gang, retake, take_nodes
 from lepton_rl.core.rules.reservation import reserve_for_critical
 from lepton_rl.core.tables import NO_NODE, NO_TASK, Ints
+from lepton_rl.system.executor import Cards
+from lepton_rl.system.slots import Slots
 from lepton_rl.system.state import Tables
 
 __all__ = ["Refusal", "ResourcePool"]
@@ -28,6 +30,10 @@ class Refusal(StrEnum):
     UNKNOWN_NODE = "unknown-node"
     NODE_HELD = "node-held"
     DOES_NOT_FIT = "does-not-fit"
+    NOT_RUNNING = "not-running"
+    NOT_PREEMPTIBLE = "not-preemptible"
+    JUST_PREEMPTED = "just-preempted"
+    NODE_NOT_UP = "node-not-up"
 
 
 class ResourcePool:
@@ -39,8 +45,27 @@ class ResourcePool:
     """
 
     def __init__(self, cluster: Cluster, tables: Tables) -> None:
-        self.cluster, self._tables = cluster, tables
+        self.slots, self._tables = Slots(cluster), tables
         self._scratch = empty_scratch(tables.view.nodes, 1, tables.largest_gang)
+
+    @property
+    def cluster(self) -> Cluster:
+        """All nodes by index, those that were removed included."""
+        return self.slots.cluster
+
+    def exchange_nodes(self) -> None:
+        """The slots have changed: let the tables follow."""
+        self._tables.exchange_nodes(self.slots.table())
+        self._scratch = empty_scratch(self._tables.view.nodes, 1, self._tables.largest_gang)
+
+    def set_state(self, m: int, state: NodeState) -> None:
+        """A node is up, draining or down from now on."""
+        self.slots.set_state(m, state)
+        self._tables.view.nodes.rows["accepting"][m] = state is NodeState.UP
+
+    def replicas_on(self, m: int) -> int:
+        """How many replicas run on a node."""
+        return int(self._tables.view.pool.rows["replicas_on"][0, m])
 
     def allocate(self, local: int, nodes: Sequence[int]) -> None:
         """Take exactly these nodes for the replicas of a pending task, or nothing.
@@ -63,6 +88,43 @@ class ResourcePool:
         if failed >= 0:
             raise self._refusal(local, row, int(nodes[failed]))
         view.held[0, local] = choice[0]
+
+    def retake(self, local: int, nodes: Sequence[int], cards: Sequence[Cards]) -> None:
+        """Take nodes and exactly these cards for a task that runs already.
+
+        Args:
+            local: its local index.
+            nodes: index of the node of each replica.
+            cards: the cards of each replica.
+        """
+        view, row = self._tables.view, self._row(local)
+        for replica, (m, which) in enumerate(zip(nodes, cards, strict=True)):
+            bits = self._bits_of(which)
+            view.held[0, local, replica] = (m, bits)
+            retake(view.tasks, view.nodes, view.pool, 0, row, m, bits)
+
+    def cards_held(self, local: int) -> tuple[Cards, ...]:
+        """Device kind -> indices of the cards on its node, for each replica of a task."""
+        view = self._tables.view
+        replicas = int(view.tasks["replicas"][self._row(local)])
+        return tuple(self._cards_of(bits) for bits in view.held["cards"][0, local, :replicas])
+
+    def _cards_of(self, bits: int) -> dict[str, tuple[int, ...]]:
+        found = {
+            name: tuple(c - first for c in range(first, last) if int(bits) >> c & 1)
+            for name, first, last in self._columns()
+        }
+        return {name: which for name, which in found.items() if which}
+
+    def _bits_of(self, cards: Cards) -> int:
+        return sum(
+            1 << first + c for name, first, _ in self._columns() for c in cards.get(name, ())
+        )
+
+    def _columns(self) -> Iterator[tuple[str, int, int]]:
+        """Device kind, its first card column and the one after its last."""
+        schema, start = self.cluster.schema, self._tables.view.nodes.card_start.tolist()
+        return zip(schema.names[schema.num_divisible :], start[:-1], start[1:], strict=True)
 
     def undo(self, local: int) -> None:
         """Give back what was just allocated to a task that did not start after all."""
@@ -97,27 +159,23 @@ class ResourcePool:
     def holders(self) -> dict[str, int]:
         """Node name -> local index of the pending task it is held for; free nodes are left out."""
         held_by = self._tables.view.pool.rows["held_by"][0].tolist()
-        named = zip(self.cluster.nodes, held_by, strict=True)
-        return {node.name: local for node, local in named if local != NO_TASK}
+        return {name: held_by[m] for m, name in self._present() if held_by[m] != NO_TASK}
 
     def loads(self) -> dict[str, float]:
         """Node name -> load C/T, 0 to 1: its dominant share in use."""
         view = self._tables.view
-        return {
-            node.name: float(node_load(view.nodes, view.pool, 0, m))
-            for m, node in enumerate(self.cluster.nodes)
-        }
+        return {name: float(node_load(view.nodes, view.pool, 0, m)) for m, name in self._present()}
 
     def free(self) -> dict[str, dict[str, float]]:
         """Node name -> kind -> free amount, in the kind's own unit (cores, GiB, cards)."""
         kinds = self.cluster.schema.kinds
         units = self._tables.view.pool.rows["free"][0].tolist()
         return {
-            node.name: {
+            name: {
                 kind.name: amount / kind.units_per
-                for kind, amount in zip(kinds, amounts, strict=True)
+                for kind, amount in zip(kinds, units[m], strict=True)
             }
-            for node, amounts in zip(self.cluster.nodes, units, strict=True)
+            for m, name in self._present()
         }
 
     def allocated_units(self) -> Ints:
@@ -125,6 +183,36 @@ class ResourcePool:
         view = self._tables.view
         allocated: Ints = view.nodes.total - view.pool.rows["free"][0].sum(axis=0)
         return allocated
+
+    def available_units(self) -> Ints:
+        """Capacity of the nodes that are not down, and what is in use on those that are, `(K,)`."""
+        view = self._tables.view
+        down = [m for m, state in enumerate(self.slots.states) if state is NodeState.DOWN]
+        available: Ints = view.nodes.total - view.pool.rows["free"][0, down].sum(axis=0)
+        return available
+
+    def watts(self) -> float:
+        """Power that the nodes draw now: idle + (peak - idle) x load each; those down draw none."""
+        if not self.slots.has_power:
+            return 0.0
+        nodes, loads = self.slots.cluster.nodes, self.loads()
+        return sum(
+            nodes[m].idle_watts + (nodes[m].peak_watts - nodes[m].idle_watts) * loads[name]
+            for m, name in self._present()
+            if self.slots.states[m] is not NodeState.DOWN
+        )
+
+    def speed_of(self, nodes: Sequence[int], task_class: str) -> float:
+        """How fast a task runs on these nodes: a gang is as fast as its slowest replica."""
+        if not self.slots.has_speeds:
+            return 1.0
+        return min(self.cluster.nodes[m].speed_of(task_class) for m in nodes)
+
+    def _present(self) -> Iterator[tuple[int, str]]:
+        """Index and name of each node that has not been removed."""
+        absent = self.slots.absent
+        nodes = enumerate(self.slots.cluster.nodes)
+        return ((m, node.name) for m, node in nodes if m not in absent)
 
     def _row(self, local: int) -> int:
         return int(self._tables.view.status["first_row"][0]) + local
@@ -142,7 +230,7 @@ class ResourcePool:
             )
         last = len(self.cluster.nodes) - 1
         for m in nodes:
-            if not isinstance(m, int) or not 0 <= m <= last:
+            if not isinstance(m, int) or not 0 <= m <= last or m in self.slots.absent:
                 raise InfeasibleDecisionError(
                     f"expected indices of nodes in 0..{last}, got {m!r}", Refusal.UNKNOWN_NODE
                 )
@@ -157,6 +245,11 @@ class ResourcePool:
                 f"node {name!r} is held for a critical task; expected one that is free, or a task"
                 " that ends before the reservation begins",
                 Refusal.NODE_HELD,
+            )
+        if self.slots.states[m] is not NodeState.UP:
+            return InfeasibleDecisionError(
+                f"node {name!r} is {self.slots.states[m]}; expected one that is up",
+                Refusal.NODE_NOT_UP,
             )
         return InfeasibleDecisionError(
             f"node {name!r} has no room for it, or is not allowed for it; free there:"

@@ -3,57 +3,63 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator
 
 from lepton_rl.core.clock import to_us
-from lepton_rl.core.errors import StateError
+from lepton_rl.core.errors import ConfigError, StateError
 from lepton_rl.core.intake import Intake
+from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.rules.queueing import enter_queue, enter_run, leave_run
+from lepton_rl.core.rules.queueing import enter_queue, enter_run, leave_queue, leave_run
 from lepton_rl.core.tables import Ints, Records
 from lepton_rl.core.tasks import Task, TaskState
+from lepton_rl.system.life import NO_ROW, Entry, StopReason
 from lepton_rl.system.state import Tables
 
 __all__ = ["TaskQueue"]
 
 
-class _Submission(NamedTuple):
-    """A task that has been submitted; in this order they arrive."""
-
-    submit_us: int
-    serial: int  # order of submission
-    task: Task
-    record: Records  # (1,) what the rules see of it
-
-
 class TaskQueue:
-    """Tasks from submission to their end.
+    """Tasks from submission to their end; docs/system.md has their states.
 
-    A task is SUBMITTED until the clock reaches its submit time, then PENDING, RUNNING, COMPLETED.
-    Rules and policies know it by its local index in the tables, which it gets when it arrives.
+    Rules and policies know a task by its local index in the tables, which it gets when it arrives.
 
     Args:
         cluster: the tasks are checked against it.
         tables: where pending and running tasks have their rows.
         on_move: told the new local index of each old one whenever rows move.
+        on_end: told of each task that has reached a final state, and when (us).
+
+    Attributes:
+        num_unfinished: tasks that have not reached a final state.
+        find_ended: a task that ended before this queue began, and how, by its id; None if there
+            was none.
     """
 
     def __init__(
-        self, cluster: Cluster, tables: Tables, on_move: Callable[[Ints], None] | None = None
+        self,
+        cluster: Cluster,
+        tables: Tables,
+        on_move: Callable[[Ints], None] | None = None,
+        on_end: Callable[[Entry, int], None] | None = None,
     ) -> None:
-        self._intake, self._tables, self._on_move = Intake(cluster), tables, on_move
-        self._arriving: list[_Submission] = []  # a heap
-        self._states: dict[str, TaskState] = {}
-        self._present: list[_Submission] = []  # by local index
-        self._locals: dict[str, int] = {}
+        self._intake, self._tables = Intake(cluster), tables
+        self._on_move, self._on_end = on_move, on_end
+        self.find_ended: Callable[[str], tuple[Task, TaskState] | None] = lambda task_id: None
+        self._ended_before: dict[str, TaskState] = {}
+        self._entries: dict[str, Entry] = {}
+        self._arriving: list[tuple[int, int, Entry]] = []  # heap of (submit_us, serial, entry)
+        self._present: list[Entry] = []  # by local index
+        self._dependents: dict[str, list[Entry]] = {}  # of tasks that have not ended
+        self._resting: list[Entry] = []
+        self.num_unfinished = 0
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._entries)
 
     @property
     def num_pending(self) -> int:
-        """Tasks that wait for nodes."""
+        """Tasks that wait for nodes and that policies see."""
         return int(self._tables.view.status["num_pending"][0])
 
     @property
@@ -64,52 +70,122 @@ class TaskQueue:
 
     @property
     def running(self) -> tuple[Task, ...]:
-        """The tasks that run, in order of their expected ends."""
-        view = self._tables.view
-        listed = view.running[0, : view.status["num_running"][0]]
-        return tuple(self._present[local].task for local in listed)
+        """The tasks that hold nodes, in order of their expected ends."""
+        return tuple(entry.task for entry in self.on_nodes())
 
-    def submit(self, task: Task) -> None:
+    def on_nodes(self) -> list[Entry]:
+        """The tasks that hold nodes, in order of their expected ends."""
+        view = self._tables.view
+        return [self._present[local] for local in view.running[0, : view.status["num_running"][0]]]
+
+    def waiting(self) -> list[Entry]:
+        """The tasks that wait for nodes, withheld ones included, in order of arrival."""
+        return [entry for entry in self._present if entry.state is TaskState.PENDING]
+
+    def unfinished(self) -> Iterator[Entry]:
+        """Tasks that have not reached a final state, in order of submission."""
+        return (entry for entry in self._entries.values() if not entry.state.is_final)
+
+    def check(self, task: Task, together: Collection[str] = ()) -> Records:
+        """What the rules will see of a task, `(1,)`; see `submit` for what it raises."""
+        if task.id in self._entries:
+            state = self._entries[task.id].state.value
+            raise StateError(
+                f"task {task.id!r} was submitted before and is {state}; give each task its own id"
+            )
+        for name in task.depends_on:
+            if name not in self._entries and name not in together and not self._ended(name):
+                hint = did_you_mean(name, [*together, *self._entries])
+                raise ConfigError(
+                    f"task {task.id!r}: depends_on: no task {name!r} was submitted; submit it"
+                    f" before or together with this one ({hint})"
+                )
+        return self._intake.table([task])
+
+    def submit(self, task: Task, together: Collection[str] = ()) -> None:
         """Take in a task. Its submit time may lie ahead, or behind: then it arrives at once.
+
+        Args:
+            task: arrives when its submit time has come and all it depends on has completed.
+            together: ids of tasks that are submitted in one go with it.
 
         Raises:
             StateError: a task of this id was submitted before.
             InfeasibleTaskError: the cluster can never hold it.
-            ConfigError: a demand is not an amount of its kind.
+            ConfigError: a demand is not an amount of its kind, or it depends on an unknown task.
         """
-        if task.id in self._states:
-            state = self._states[task.id].value
-            raise StateError(
-                f"task {task.id!r} was submitted before and is {state}; give each task its own id"
-            )
-        record = self._intake.table([task])
-        submission = _Submission(int(to_us(task.submit_time_s)), len(self), task, record)
-        heapq.heappush(self._arriving, submission)
-        self._states[task.id] = TaskState.SUBMITTED
+        record = self.check(task, together)
+        entry = Entry(task, len(self), int(to_us(task.submit_time_s)), record)
+        self._entries[task.id] = entry
+        self.num_unfinished += 1
+        entry.needs.update(
+            name
+            for name in task.depends_on
+            if self._final_state_of(name) is not TaskState.COMPLETED
+        )
+        for name in entry.needs:
+            self._dependents.setdefault(name, []).append(entry)
+        if not entry.needs:
+            self._await(entry)
+
+    def cancel_if_doomed(self, task_id: str, now_us: int) -> None:
+        """Cancel a task just submitted if something it depends on can never complete."""
+        entry = self._entries[task_id]
+        for name in sorted(entry.needs):
+            state = self._final_state_of(name)
+            if state is not None and not entry.state.is_final:
+                self.end(task_id, TaskState.CANCELLED, _doom(name, state), now_us)
 
     def next_arrival_us(self) -> int | None:
         """The earliest submit time ahead, None if there is none."""
-        return self._arriving[0].submit_us if self._arriving else None
+        while self._arriving and self._arriving[0][2].state is not TaskState.SUBMITTED:
+            heapq.heappop(self._arriving)
+        return self._arriving[0][0] if self._arriving else None
 
     def receive(self, now_us: int) -> Task | None:
-        """Let the next task whose submit time has come be pending; None if there is none."""
-        if not self._arriving or self._arriving[0].submit_us > now_us:
+        """Let the next task whose time has come be pending; None if there is none."""
+        next_us = self.next_arrival_us()
+        if next_us is None or next_us > now_us:
             return None
-        arrival = heapq.heappop(self._arriving)
-        moved = self._tables.make_room(arrival.task.num_replicas)
+        entry = heapq.heappop(self._arriving)[2]
+        self.admit(entry)
+        return entry.task
+
+    def admit(self, entry: Entry) -> None:
+        """A task that was submitted is pending from now on, whatever its submit time."""
+        moved = self._tables.make_room(entry.task.num_replicas)
         if moved is not None:
             self._follow(moved)
-        local = self._tables.add(arrival.record)
-        self._present.append(arrival)
-        self._locals[arrival.task.id] = local
-        enter_queue(self._tables.view, 0, local)
-        self._states[arrival.task.id] = TaskState.PENDING
-        return arrival.task
+        entry.local = self._tables.add(entry.record)
+        self._present.append(entry)
+        self._shorten(entry)
+        self._enter(entry)
 
-    def start(self, local: int) -> None:
-        """A pending task, whose nodes have been allocated, runs from now on."""
-        enter_run(self._tables.view, 0, local)
-        self._states[self._present[local].task.id] = TaskState.RUNNING
+    def start(self, local: int, speed: float = 1.0, nodes: tuple[int, ...] = ()) -> None:
+        """A pending task, whose nodes have been allocated, runs from now on.
+
+        Args:
+            local: its local index.
+            speed: how fast it runs there.
+            nodes: index of the node of each replica.
+        """
+        view, entry = self._tables.view, self._present[local]
+        if speed != 1.0:
+            requested_us = int(view.tasks["requested_us"][local])
+            view.tasks["requested_us"][local] = max(1, round(requested_us / speed))
+        enter_run(view, 0, local)
+        entry.state, entry.speed, entry.nodes = TaskState.RUNNING, speed, nodes
+        entry.started_us = int(view.status["now_us"][0])
+
+    def stop(self, entry: Entry, why: StopReason, detail: str = "") -> None:
+        """A running task is being stopped; it holds its nodes until it has.
+
+        A task that is being cancelled stays so, whatever else happens to it.
+        """
+        if entry.stopping is StopReason.CANCEL:
+            return
+        entry.stopping, entry.stop_detail = why, detail
+        entry.state = TaskState.RUNNING if why is StopReason.CANCEL else TaskState.PREEMPTED
 
     def finish(self, task_id: str) -> None:
         """A running task has completed; its nodes are free again.
@@ -117,32 +193,121 @@ class TaskQueue:
         Raises:
             StateError: it is not running.
         """
-        local = self.local_of(task_id)
-        if self._states[task_id] is not TaskState.RUNNING:
-            raise StateError(
-                f"expected the end of a running task, got {task_id!r}, which is"
-                f" {self._states[task_id].value}"
-            )
-        leave_run(self._tables.view, 0, local)
-        self._tables.drop(local)
-        del self._locals[task_id]
-        self._states[task_id] = TaskState.COMPLETED
+        self.require_running(task_id)
+        self.end(task_id, TaskState.COMPLETED)
 
-    def state_of(self, task_id: str) -> TaskState:
-        """Where a task is in its life.
+    def require_running(self, task_id: str) -> Entry:
+        """What is known of a task that holds nodes.
+
+        Raises:
+            StateError: it does not.
+        """
+        entry = self._present[self.local_of(task_id)]
+        if not entry.state.is_on_nodes:
+            raise StateError(
+                f"expected the end of a running task, got {task_id!r}, which is {entry.state.value}"
+            )
+        return entry
+
+    def requeue(self, task_id: str, kept_us: int = 0, *, resting: bool = False) -> None:
+        """A task that held nodes has given them back and is pending again.
+
+        Args:
+            task_id: which.
+            kept_us: work it keeps, in us of its run time.
+            resting: keep it from the policies' sight until `wake`.
+        """
+        entry = self.require_running(task_id)
+        leave_run(self._tables.view, 0, entry.local)
+        entry.stopping, entry.stop_detail, entry.kept_us = None, "", kept_us
+        self._shorten(entry)
+        self._enter(entry)
+        if resting:
+            self.rest(entry)
+
+    def rest(self, entry: Entry) -> None:
+        """Keep a pending task from the policies' sight until `wake`."""
+        self.withhold(entry)
+        entry.resting = True
+        self._resting.append(entry)
+
+    @property
+    def has_resting(self) -> bool:
+        """Whether there is anything to `wake`."""
+        return bool(self._resting)
+
+    def wake(self) -> None:
+        """Let policies see all tasks that rest."""
+        for entry in self._resting:
+            if entry.resting and entry.state is TaskState.PENDING:
+                self.offer(entry)
+            entry.resting = False
+        self._resting.clear()
+
+    def end(self, task_id: str, state: TaskState, reason: str = "", end_us: int = 0) -> None:
+        """A task has reached a final state; its nodes are free, and what depends on it goes on.
+
+        Where it has not completed, tasks that depend on it are cancelled, and so forth.
+        """
+        ending = [(self.entry(task_id), state, reason)]
+        while ending:
+            entry, final, why = ending.pop()
+            if entry.state.is_final:
+                continue
+            self._leave(entry)
+            entry.state, entry.reason, entry.stopping = final, why, None
+            self.num_unfinished -= 1
+            if self._on_end is not None:
+                self._on_end(entry, end_us)
+            for dependent in self._dependents.pop(entry.task.id, ()):
+                if final is TaskState.COMPLETED:
+                    self._satisfy(dependent, entry.task.id)
+                else:
+                    ending.append((dependent, TaskState.CANCELLED, _doom(entry.task.id, final)))
+
+    def withhold(self, entry: Entry) -> None:
+        """Take a pending task out of the policies' sight."""
+        leave_queue(self._tables.view, 0, entry.local)
+        entry.withheld = True
+
+    def offer(self, entry: Entry) -> None:
+        """Let policies see a withheld task again."""
+        enter_queue(self._tables.view, 0, entry.local)
+        entry.withheld = False
+
+    def redescribe(self, intake: Intake) -> None:
+        """The cluster has changed: describe all unfinished tasks anew (labels, models)."""
+        self._intake = intake
+        for entry in self.unfinished():
+            intake.mark(entry.record, 0, entry.task)
+            if entry.local != NO_ROW:
+                for name in ("labels", "models"):
+                    self._tables.view.tasks[name][entry.local] = entry.record[name][0]
+
+    def entry(self, task_id: str) -> Entry:
+        """What is known of a task.
 
         Raises:
             StateError: no such task was submitted.
         """
-        if task_id not in self._states:
+        if task_id not in self._entries:
             raise StateError(f"no task {task_id!r} was submitted")
-        return self._states[task_id]
+        return self._entries[task_id]
+
+    def entry_at(self, local: int) -> Entry | None:
+        """What is known of the pending or running task of a local index; any integer will do."""
+        if not 0 <= local < len(self._present) or self._present[local].local != local:
+            return None
+        return self._present[local]
+
+    def state_of(self, task_id: str) -> TaskState:
+        """Where a task is in its life; raises as `entry` does."""
+        return self.entry(task_id).state
 
     def is_pending(self, local: int) -> bool:
-        """Whether this is the local index of a pending task; any integer may be asked for."""
-        if not 0 <= local < len(self._present):
-            return False
-        return self._states[self._present[local].task.id] is TaskState.PENDING
+        """Whether a policy may start the task of this local index; any integer may be asked for."""
+        entry = self.entry_at(local)
+        return entry is not None and entry.state is TaskState.PENDING and not entry.withheld
 
     def task_at(self, local: int) -> Task:
         """The task of a local index."""
@@ -154,14 +319,64 @@ class TaskQueue:
         Raises:
             StateError: it is neither.
         """
-        if task_id not in self._locals:
-            state = self.state_of(task_id).value
+        entry = self.entry(task_id)
+        if entry.local == NO_ROW:
+            state = entry.state.value
             raise StateError(f"expected a pending or running task, got {task_id!r}: {state}")
-        return self._locals[task_id]
+        return entry.local
+
+    def _final_state_of(self, task_id: str) -> TaskState | None:
+        """How a task ended, now or before this queue began; None if it has not."""
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return self._ended_before.get(task_id)
+        return entry.state if entry.state.is_final else None
+
+    def _ended(self, task_id: str) -> bool:
+        """Whether a task ended before this queue began."""
+        if task_id not in self._ended_before:
+            found = self.find_ended(task_id)
+            if found is not None:
+                self._ended_before[task_id] = found[1]
+        return task_id in self._ended_before
+
+    def _satisfy(self, dependent: Entry, task_id: str) -> None:
+        dependent.needs.discard(task_id)
+        if not dependent.needs and not dependent.state.is_final:
+            self._await(dependent)
+
+    def _await(self, entry: Entry) -> None:
+        heapq.heappush(self._arriving, (entry.submit_us, entry.serial, entry))
+
+    def _shorten(self, entry: Entry) -> None:
+        """Let the rules see the estimate of what is left to do."""
+        requested_us = int(entry.record["requested_us"][0])
+        left_us = max(1, requested_us - entry.kept_us)
+        self._tables.view.tasks["requested_us"][entry.local] = left_us
+
+    def _enter(self, entry: Entry) -> None:
+        enter_queue(self._tables.view, 0, entry.local)
+        entry.state = TaskState.PENDING
+
+    def _leave(self, entry: Entry) -> None:
+        """Take a task out of wherever it is in the tables."""
+        if entry.local == NO_ROW:
+            return
+        if entry.state.is_on_nodes:
+            leave_run(self._tables.view, 0, entry.local)
+        elif not entry.withheld:
+            leave_queue(self._tables.view, 0, entry.local)
+        self._tables.drop(entry.local)
+        entry.local = NO_ROW
 
     def _follow(self, moved: Ints) -> None:
         kept = zip(self._present, moved.tolist(), strict=True)
-        self._present = [submission for submission, local in kept if local >= 0]
-        self._locals = {each.task.id: local for local, each in enumerate(self._present)}
+        self._present = [entry for entry, local in kept if local >= 0]
+        for local, entry in enumerate(self._present):
+            entry.local = local
         if self._on_move is not None:
             self._on_move(moved)
+
+
+def _doom(task_id: str, state: TaskState) -> str:
+    return f"it depends on task {task_id!r}, which is {state.value}"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from lepton_rl.core.intake import empty_tasks
-from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View, empty_view
+from lepton_rl.core.rules.placement import retake
+from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View, empty_pool, empty_view
 
 __all__ = ["Tables"]
 
@@ -78,6 +79,27 @@ class Tables:
         """Nobody needs this row any more; its place is reused when rows next move."""
         self._live[local] = False
 
+    def exchange_nodes(self, nodes: NodeTable) -> None:
+        """Go over to another set of nodes of the same kinds; what runs keeps its cards.
+
+        Args:
+            nodes: the old ones, at the same indices, and perhaps more. Nothing may run on those
+                whose capacity changes.
+        """
+        old = self.view
+        running = old.running[0, : int(old.status["num_running"][0])].tolist()
+        shift = _column_shifts(old.nodes.card_start, nodes.card_start)
+        old.held["cards"][0, running] = _shifted(old.held["cards"][0, running], *shift)
+        self.view = old._replace(nodes=nodes, pool=empty_pool(nodes, 1))
+        count = len(old.nodes.rows)
+        for name in ("held_by", "held_from_us"):
+            self.view.pool.rows[name][0, :count] = old.pool.rows[name][0]
+        for local in running:
+            for replica in range(int(old.tasks["replicas"][local])):
+                held = old.held[0, local, replica]
+                m, cards = int(held["node"]), int(held["cards"])
+                retake(old.tasks, nodes, self.view.pool, 0, local, m, cards)
+
     def _move(self, keep: Ints, capacity: int, gang: int) -> Ints:
         """Go over to new arrays that hold the rows `keep` (ascending); see `make_room`."""
         old, count = self.view, len(keep)
@@ -102,3 +124,19 @@ def _follow(held_by: Any, moved: Ints) -> None:
     """Rename whom each node is held for, in place."""
     is_held = held_by != NO_TASK
     held_by[is_held] = moved[held_by[is_held]]
+
+
+def _column_shifts(old_start: Ints, new_start: Ints) -> tuple[Ints, Ints]:
+    """Bits of each device kind's card columns, and by how many columns they move up."""
+    bounds = zip(old_start[:-1].tolist(), old_start[1:].tolist(), strict=True)
+    masks = [(1 << last) - (1 << first) for first, last in bounds]
+    return np.array(masks, np.int64), np.asarray(new_start - old_start)[:-1]
+
+
+def _shifted(card_sets: Ints, masks: Ints, shifts: Ints) -> Ints:
+    """Card sets with the bits of each device kind in their new columns."""
+    moved = np.zeros_like(card_sets)
+    for mask, shift in zip(masks.tolist(), shifts.tolist(), strict=True):
+        bits = card_sets & mask
+        moved |= bits << shift if shift >= 0 else bits >> -shift
+    return moved

@@ -8,8 +8,10 @@ comment line. The rows become tasks by the rules of the RLScheduler protocol (Zh
     requested time   field 9, or the run time where that is unknown
     run time         field 4; 0 drops the row, below 0 (unknown) becomes 10 s
 
-Besides these only job id, submit time and status are read (status 2 to 4 marks a part of a job
-whose summary row is in the log too). `Workload.skipped` counts what was dropped or replaced.
+    tenant           field 12 (user), '' where unknown
+
+Besides these only job id, submit time, wait and status are read (status 2 to 4 marks a part of a
+job whose summary row is in the log too). `Workload.skipped` counts what was dropped or replaced.
 
 The machine is one pool of processors. Its size is the `processors` argument; else MaxProcs of the
 header; else MaxNodes; else the sum of nodes x cpus in a sibling `<name>.machines` file, as in the
@@ -30,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.core.checks import require_count, shown
+from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import InputFileError, WorkloadError
 from lepton_rl.workloads.workload import Workload
 
@@ -49,6 +52,8 @@ _FIELDS = {
     7: "requested processors",
     8: "requested time",
     10: "status",
+    2: "wait",
+    11: "user",
     17: "think time",  # read only to see that the row has all 18 fields
 }
 _PARTIAL_STATUS = (2, 3, 4)
@@ -206,7 +211,7 @@ def _stem(path: Path) -> str:
 
 
 def _workload(path: Path, rows: Rows, machine: int) -> Workload:
-    job, submit_s, run_s, allocated, asked, requested_s, _, _ = rows.T
+    job, submit_s, run_s, allocated, asked, requested_s, _, wait_s, user, _ = rows.T
     size = np.maximum(allocated, asked)
     skipped: dict[str, int] = {}
     keep = _usable(rows, size, machine, skipped)
@@ -229,13 +234,22 @@ def _workload(path: Path, rows: Rows, machine: int) -> Workload:
         size=size.astype(np.int64),
         ids=job.astype(np.int64).astype(np.str_),
         skipped=skipped,
+        tenants=_tenants(user[order]),
+        waits_us=np.where(wait_s[order] < 0, -1, to_us(wait_s[order])),
     )
+
+
+def _tenants(user: Floats) -> NDArray[np.str_] | None:
+    """User numbers as names, '' below 0 (unknown); None if all are."""
+    if (user < 0).all():
+        return None
+    return np.array(["" if number < 0 else f"{number:.0f}" for number in user], np.str_)
 
 
 def _usable(rows: Rows, size: Floats, machine: int, skipped: dict[str, int]) -> Flags:
     """Rows to keep; a row that is dropped counts under the first reason that fits."""
-    job, submit_s, run_s, _, _, requested_s, status, _ = rows.T
-    late = np.maximum(np.maximum(submit_s, run_s), requested_s) > _LARGEST_TIME_S
+    job, submit_s, run_s, _, _, requested_s, status, wait_s, _, _ = rows.T
+    late = np.max([submit_s, run_s, requested_s, wait_s], axis=0) > _LARGEST_TIME_S
     not_whole = (np.rint(job) != job) | (np.abs(job) > _LARGEST_ID) | (np.rint(size) != size)
     reasons: dict[str, Flags] = {
         "a field is not finite: dropped": ~np.all(np.isfinite(rows), axis=1),

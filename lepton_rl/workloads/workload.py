@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_rl.core.checks import shown
 from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import WorkloadError
 from lepton_rl.core.intake import Intake, empty_tasks
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.tables import Records
+from lepton_rl.core.tables import Records, task_dtype
 from lepton_rl.core.tasks import Task
 
 __all__ = ["Workload"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workload:
     """Tasks in order of arrival, with the truth about them, and the cluster they are meant for.
+
+    Two workloads are equal only if they are the same object; compare their arrays instead.
 
     Attributes:
         name: for tables and messages.
         cluster: the cluster whose resource kinds `tasks.demand` is measured in.
-        tasks: what a scheduler may know, one row a task, by submit time.
+        tasks: `(N,)` what a scheduler may know, one record a task, by submit time.
         run_us: `(N,)` true run times in us, > 0; for the simulator only.
         ids: `(N,)` the tasks' names.
         skipped: reason -> how many records of the source were left out, or changed, for it.
+        tenants: `(N,)` who submitted each task, '' where unknown; None if the source never says.
+        waits_us: `(N,)` waits in us that the source recorded on the real machine, -1 where
+            unknown; None if it never says. Only predictors use them, to learn a run time no
+            earlier than the task ended.
+
+    Raises:
+        WorkloadError: no task, arrays of unlike lengths or of other types, a time that is not
+            above 0, or tasks that are not in order.
     """
 
     name: str
@@ -38,8 +51,11 @@ class Workload:
     run_us: NDArray[np.int64]
     ids: NDArray[np.str_]
     skipped: Mapping[str, int] = field(default_factory=dict)
+    tenants: NDArray[np.str_] | None = None
+    waits_us: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
+        self._check_arrays()
         if len(self.run_us) == 0:
             raise WorkloadError(f"{self.name}: expected at least one task, got none")
         if (self.run_us <= 0).any() or (self.tasks["requested_us"] <= 0).any():
@@ -48,8 +64,31 @@ class Workload:
             raise WorkloadError(f"{self.name}: tasks must be in order of their submit times")
         object.__setattr__(self, "skipped", MappingProxyType(dict(self.skipped)))
 
+    def _check_arrays(self) -> None:
+        """Compiled code reads them without looking, so they must be what it takes them for."""
+        expected = task_dtype(len(self.cluster.schema.kinds)), np.dtype(np.int64)
+        if (self.tasks.dtype, self.run_us.dtype) != expected:
+            raise WorkloadError(
+                f"{self.name}: expected tasks written for its cluster of"
+                f" {len(self.cluster.schema.kinds)} resource kinds and run_us of int64, got"
+                f" {self.tasks.dtype} and {self.run_us.dtype}"
+            )
+        for name in ("run_us", "tasks", "ids", "tenants", "waits_us"):
+            values = getattr(self, name)
+            if values is not None and values.shape != (len(self.run_us),):
+                raise WorkloadError(
+                    f"{self.name}: {name} must have one entry a task, {len(self.run_us)}, got the"
+                    f" shape {values.shape}"
+                )
+
     def __len__(self) -> int:
         return len(self.run_us)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by building it again, because a mapping proxy can do neither."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["skipped"] = dict(self.skipped)
+        return Workload, tuple(values.values())
 
     @classmethod
     def from_tasks(cls, name: str, cluster: Cluster, tasks: Sequence[Task]) -> Workload:
@@ -65,7 +104,11 @@ class Workload:
                 raise WorkloadError(f"{name}: task {task.id!r} needs run_time_s to be simulated")
         table = Intake(cluster).table(ordered)
         run_us = np.maximum(1, to_us([task.run_time_s or 0.0 for task in ordered]))
-        return cls(name, cluster, table, run_us, np.array([task.id for task in ordered], np.str_))
+        ids, tenants = (
+            np.array(names, np.str_)
+            for names in ([task.id for task in ordered], [task.tenant for task in ordered])
+        )
+        return cls(name, cluster, table, run_us, ids, tenants=tenants)
 
     @classmethod
     def on_pool(
@@ -79,6 +122,8 @@ class Workload:
         size: NDArray[np.int64],
         ids: NDArray[np.str_],
         skipped: Mapping[str, int] | None = None,
+        tenants: NDArray[np.str_] | None = None,
+        waits_us: NDArray[np.int64] | None = None,
     ) -> Workload:
         """Rigid tasks on one pool of processors, as batch-queue logs have them.
 
@@ -90,7 +135,9 @@ class Workload:
             run_s: `(N,)` true run times in s; at least 1 us each is kept.
             size: `(N,)` processors each task asks for.
             ids: `(N,)` names.
-            skipped: see the class.
+            skipped: see the class; so are the others.
+            tenants: `(N,)`.
+            waits_us: `(N,)`.
         """
         cluster = Cluster.pool(processors)
         tasks = empty_tasks(len(size), len(cluster.schema.kinds))
@@ -98,17 +145,16 @@ class Workload:
         tasks["requested_us"] = np.maximum(1, to_us(requested_s))
         tasks["demand"][:, 0] = size * cluster.schema.kinds[0].units_per
         tasks["size"] = size
-        return cls(name, cluster, tasks, np.maximum(1, to_us(run_s)), ids, skipped or {})
+        run_us = np.maximum(1, to_us(run_s))
+        return cls(name, cluster, tasks, run_us, ids, skipped or {}, tenants, waits_us)
 
-    def check_feasible(self, cluster: Cluster | None = None) -> None:
-        """Refuse tasks that could never start on `cluster` (default: the workload's own).
+    def check_feasible(self) -> None:
+        """Refuse tasks that could never start on the cluster.
 
         Raises:
             InfeasibleTaskError: names the first such task, its demand and the largest node.
         """
-        intake = Intake(cluster or self.cluster)
-        for row in range(len(self)):
-            intake.require_feasible(self.tasks, row, str(self.ids[row]))
+        Intake(self.cluster).require_all_feasible(self.tasks, self.ids)
 
     def window(self, start: int, length: int) -> Workload:
         """Tasks `start .. start + length - 1`, submit times unchanged.
@@ -116,10 +162,12 @@ class Workload:
         Raises:
             WorkloadError: the window does not lie within the workload.
         """
-        if not (start >= 0 and length > 0 and start + length <= len(self)):
+        whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in (start, length))
+        if not (whole and start >= 0 and length > 0 and start + length <= len(self)):
             raise WorkloadError(
-                f"{self.name}: window {start}..{start + length - 1} must lie within the"
-                f" {len(self)} tasks 0..{len(self) - 1}"
+                f"{self.name}: expected a window within its {len(self)} tasks (start >= 0,"
+                f" length >= 1, start + length <= {len(self)}), got start {shown(start)} and"
+                f" length {shown(length)}"
             )
         rows = slice(start, start + length)
         return replace(
@@ -129,4 +177,6 @@ class Workload:
             run_us=self.run_us[rows],
             ids=self.ids[rows],
             skipped={},
+            tenants=None if self.tenants is None else self.tenants[rows],
+            waits_us=None if self.waits_us is None else self.waits_us[rows],
         )

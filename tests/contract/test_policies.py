@@ -16,20 +16,30 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.policy import Decision, Policy, RemembersTasks, Start, Wait
 from lepton_rl.core.tables import Ints, View
 from lepton_rl.core.tasks import Task
+from lepton_rl.policies.learned import load_policy
 from lepton_rl.policies.registry import BASELINES, heuristic
 from lepton_rl.system import Scheduler, scheduler
 from lepton_rl.system.state import Tables
 from tests.scenarios import random_cluster, random_tasks
 
+HEURISTICS = (
+    *BASELINES,
+    *(f"{name}+easy" for name in BASELINES),
+    *(f"{name}+fixed-shadow+blocking" for name in BASELINES),
+    "fcfs+best-fit",
+    "fcfs+least-loaded+easy",
+)
+
+
+def learned() -> Policy:
+    from tests.trained import random_policy_file  # loads torch
+
+    return load_policy(random_policy_file())
+
+
 POLICIES: dict[str, Callable[[], Policy]] = {
-    spec: partial(heuristic, spec)
-    for spec in (
-        *BASELINES,
-        *(f"{name}+easy" for name in BASELINES),
-        *(f"{name}+fixed-shadow+blocking" for name in BASELINES),
-        "fcfs+best-fit",
-        "fcfs+least-loaded+easy",
-    )
+    **{spec: partial(heuristic, spec) for spec in HEURISTICS},
+    "learned": learned,
 }
 every_policy = pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES)
 

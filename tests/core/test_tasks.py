@@ -168,7 +168,8 @@ def test_long_values_are_cut_in_messages() -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_three_states_are_final() -> None:
+def test_four_states_are_final() -> None:
     final = {state for state in TaskState if state.is_final}
 
-    assert final == {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED}
+    ends = {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMED_OUT}
+    assert final == ends

@@ -1,8 +1,10 @@
 import pytest
 
-from lepton_rl.core.errors import StateError
+from lepton_rl.core.errors import ExecutorError, StateError
+from lepton_rl.core.nodes import Cluster, Node
 from lepton_rl.core.tasks import Task
-from lepton_rl.system import Completion, Executor, SimulatedExecutor
+from lepton_rl.policies.registry import heuristic
+from lepton_rl.system import Completion, Executor, Outcome, Scheduler, SimulatedExecutor
 
 S = 1_000_000
 
@@ -58,3 +60,55 @@ def test_without_a_run_time_it_cannot_simulate() -> None:
     with pytest.raises(StateError, match="'x' has no run_time_s"):
         executor.start(task("x", None), (0,), 0)
     assert executor.next_completion_us() is None
+
+
+def test_who_wants_cards_is_told_which() -> None:
+    told: list[object] = []
+
+    class WithCards(SimulatedExecutor):
+        uses_cards = True
+
+        def start(
+            self, task: Task, nodes: tuple[int, ...], now_us: int, cards: object = None
+        ) -> None:
+            told.append(cards)
+            super().start(task, nodes, now_us)
+
+    system = Scheduler(Cluster((Node("a", {"cpu": 4, "gpu": 4}),)), heuristic("fcfs"), WithCards())
+    system.submit_all(
+        [
+            Task("x", {"cpu": 1, "gpu": 2}, 9, run_time_s=9),
+            Task("y", {"gpu": 0.5}, 9, run_time_s=9, num_replicas=2),
+            Task("z", {"cpu": 1}, 9, run_time_s=9),
+        ]
+    )
+    system.run()
+
+    assert told == [({"gpu": (0, 1)},), ({"gpu": (2,)}, {"gpu": (2,)}), ({},)]
+
+
+def test_a_stopped_run_is_told_at_once_and_its_end_never() -> None:
+    executor = SimulatedExecutor()
+    executor.start(task("a", 3), (0,), 0)
+    executor.start(task("b", 5), (0,), 0)
+    executor.stop("a", 1 * S)
+    assert executor.running() == {"a", "b"}
+    assert executor.wait(0)
+    with pytest.raises(ExecutorError, match="'a'"):
+        executor.stop("a", 1 * S)
+
+    assert executor.completions(1 * S) == [Completion("a", 1 * S, Outcome.STOPPED, None, "stopped")]
+    assert not executor.wait(0)
+    executor.start(task("a", 9), (0,), 2 * S)
+    assert [each.task_id for each in executor.completions(10 * S)] == ["b"]
+    assert executor.next_completion_us() == 11 * S
+    executor.close(True)
+    assert executor.next_completion_us() is None
+
+
+def test_a_task_never_runs_twice_at_once() -> None:
+    executor = SimulatedExecutor()
+    executor.start(task("a", 3), (0,), 0)
+
+    with pytest.raises(StateError, match="runs already"):
+        executor.start(task("a", 3), (0,), 0)

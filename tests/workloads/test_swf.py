@@ -17,7 +17,8 @@ def row(job: object = 1, submit: object = 5, run: object = 60, **fields: object)
     """One SWF row; fields by name, -1 unless given."""
     values: list[object] = [-1] * 18
     values[0], values[1], values[3] = job, submit, run
-    columns = {"allocated": 4, "asked": 7, "requested": 8, "status": 10, "think": 17}
+    columns = {"wait": 2, "allocated": 4, "asked": 7, "requested": 8, "status": 10, "user": 11}
+    columns["think"] = 17
     for name, value in {"allocated": 4, "status": 1, **fields}.items():
         values[columns[name]] = value
     return " ".join(str(value) for value in values)
@@ -116,6 +117,35 @@ def test_fields_become_tasks(tmp_path: Path) -> None:
     assert workload.tasks["urgency"].tolist() == [0, 0]
     assert not workload.tasks["critical"].any()
     assert not workload.tasks["exclusive"].any()
+
+
+def test_users_become_tenants_and_waits_are_kept(tmp_path: Path) -> None:
+    rows = [row(1, 5, user=31, wait=2), row(2, 6), row(3, 7, user=7, wait=0)]
+    workload = read_swf(write(tmp_path, *rows))
+
+    assert workload.tenants is not None
+    assert workload.waits_us is not None
+    assert workload.tenants.tolist() == ["31", "", "7"]
+    assert workload.waits_us.tolist() == [2_000_000, -1, 0]
+    last_two = workload.window(1, 2)
+    assert last_two.tenants is not None
+    assert last_two.waits_us is not None
+    assert last_two.tenants.tolist() == ["", "7"]
+    assert last_two.waits_us.tolist() == [-1, 0]
+
+
+def test_a_log_without_users_has_no_tenants(tmp_path: Path) -> None:
+    workload = read_swf(write(tmp_path, row(1), row(2)))
+
+    assert workload.tenants is None
+    assert workload.window(0, 1).tenants is None
+
+
+def test_tenants_of_a_public_trace(trace_dir: Path) -> None:
+    workload = read_swf(trace_dir / "swf" / "KTH-SP2-1996.swf.gz")
+
+    assert workload.tenants is not None
+    assert len(set(workload.tenants)) == 214
 
 
 def test_rows_are_sorted_by_submit_time_then_job_id(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lepton_rl.core.tables import (
 
 __all__ = [
     "Place",
+    "first_without_room",
     "gang_capacity",
     "give_back",
     "is_held",
@@ -52,8 +53,11 @@ def replica_capacity(
 ) -> int:
     """How many replicas of task `row` node `m` could take now (0 if it is not allowed there).
 
-    Only the resources: whether the node is held for another task is the caller's question.
+    Only the resources: whether the node is held for another task is the caller's question. A node
+    that is draining or down takes nothing; no other rule asks for that.
     """
+    if not nodes.rows[m].accepting:
+        return 0
     if (nodes.rows[m].labels & tasks[row].labels) != tasks[row].labels:
         return 0
     if tasks[row].models != 0 and (nodes.rows[m].model & tasks[row].models) == 0:
@@ -101,6 +105,15 @@ def gang_capacity(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row
         if found >= needed:
             return needed
     return found
+
+
+@compiled
+def first_without_room(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int) -> int:
+    """First row of `tasks` whose gang the pool could not take now, -1 if there is none."""
+    for row in range(tasks.shape[0]):
+        if gang_capacity(tasks, nodes, pool, b, row) < tasks[row].replicas:
+            return row
+    return -1
 
 
 @compiled

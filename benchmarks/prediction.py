@@ -1,0 +1,151 @@
+"""Measures the tables of docs/prediction.md: `python benchmarks/prediction.py [FOLDER OF TRACES]`.
+
+Accuracy over the last 40 % of each trace (by submit time), each task predicted online; then what
+predictions are worth to a scheduler; then memory, where a trace has it. On one core: about five
+minutes, most of it training.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_rl.core.clock import to_seconds, to_us
+from lepton_rl.evaluate.metrics import bounded_slowdowns
+from lepton_rl.evaluate.statistics import paired_difference
+from lepton_rl.policies.registry import rule_of
+from lepton_rl.prediction.accuracy import Accuracy, accuracy_of, accuracy_table
+from lepton_rl.prediction.classes import DemandQuantiles
+from lepton_rl.prediction.config import PredictionConfig, make_predictor
+from lepton_rl.prediction.online import known_from_us, predict_demand_online, predict_online
+from lepton_rl.sim.replay import replay
+from lepton_rl.workloads.swf import read_swf
+from lepton_rl.workloads.workload import Workload
+
+Floats = NDArray[np.float64]
+
+TRACES = ("KTH-SP2-1996", "ANL-Theta-2022", "HPC2N-2002-first3170")
+POLICIES = ("sjf+easy", "saf+easy", "fcfs+easy")
+TEST_FROM = 0.6
+WINDOW = 1024
+QUANTILE = PredictionConfig().quantile
+MEMORY_QUANTILE = 0.95
+NODE_KIB = 1024 * 1024 // 2  # HPC2N: 1 GiB for two processors
+
+
+def main(folder: Path) -> None:
+    """Print the tables."""
+    traces = [read_swf(folder / f"{name}.swf.gz") for name in TRACES]
+    figures = {workload.name: figures_of(workload) for workload in traces}
+    rows: dict[tuple[str, str], Accuracy] = {}
+    for workload in traces:
+        for name, (predicted_s, upper_s) in figures[workload.name].items():
+            rows[workload.name, name] = tested(workload, predicted_s, upper_s)
+    print(accuracy_table(rows))
+    print(effect_table(traces, figures))
+    print(memory_table(folder / f"{TRACES[2]}.swf.gz", traces[2]))
+
+
+def figures_of(workload: Workload) -> Mapping[str, tuple[Floats, Floats]]:
+    """Name -> predictions and upper quantiles in s, `(N,)` each, capped unless the name says so."""
+    requested_s = to_seconds(workload.tasks["requested_us"])
+    found: dict[str, tuple[Floats, Floats]] = {"user estimate": (requested_s, requested_s)}
+    for kind in ("last-two", "class-quantiles", "boosted"):
+        print(f"{workload.name}: {kind}", file=sys.stderr, flush=True)
+        config = PredictionConfig.model_validate({"kind": kind})
+        predictions = predict_online(make_predictor(config), workload)
+        median_s = np.array([each.median_s for each in predictions])
+        upper_s = np.array([each.upper_s for each in predictions])
+        capped_s, capped_upper_s = (
+            np.minimum(median_s, requested_s),
+            np.minimum(upper_s, requested_s),
+        )
+        if kind == "last-two":
+            found[kind] = capped_s, capped_upper_s
+            continue
+        found[f"{kind}, median"] = capped_s, capped_upper_s
+        found[f"{kind}, upper"] = capped_upper_s, capped_upper_s
+        found[f"{kind}, upper, not capped"] = upper_s, upper_s
+    return found
+
+
+def tested(workload: Workload, predicted_s: Floats, upper_s: Floats) -> Accuracy:
+    """Accuracy over the last 40 %."""
+    first = round(TEST_FROM * len(workload))
+    run_s = to_seconds(workload.run_us)
+    return accuracy_of(run_s[first:], predicted_s[first:], upper_s[first:], QUANTILE)
+
+
+def effect_table(
+    traces: list[Workload], figures: Mapping[str, Mapping[str, tuple[Floats, Floats]]]
+) -> str:
+    """Mean bounded slowdown over the whole trace, and the change over windows."""
+    lines = [
+        "| trace | estimates |" + "".join(f" {p} | in windows |" for p in POLICIES),
+        "|---|---|" + "---:|---|" * len(POLICIES),
+    ]
+    for workload in traces:
+        seen = {name: each for name, (each, _) in figures[workload.name].items()}
+        seen = {name: each for name, each in seen.items() if "not capped" not in name}
+        seen["perfect"] = to_seconds(workload.run_us)
+        for name, estimates_s in seen.items():
+            cells = [effect(workload, estimates_s, policy) for policy in POLICIES]
+            lines.append(f"| {workload.name} | {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def effect(workload: Workload, estimates_s: Floats, policy: str) -> str:
+    """Cells of one policy: whole trace; mean change against users' estimates over windows."""
+    tasks = workload.tasks.copy()
+    tasks["requested_us"] = np.maximum(1, to_us(estimates_s))
+    seen = replace(workload, tasks=tasks)
+    whole = slowdown(seen, policy)
+    starts = range(0, len(workload) - WINDOW + 1, WINDOW)
+    ours = [slowdown(seen.window(start, WINDOW), policy) for start in starts]
+    theirs = [slowdown(workload.window(start, WINDOW), policy) for start in starts]
+    found = paired_difference(ours, theirs)
+    change = f"{100 * (np.mean(ours) / np.mean(theirs) - 1):+.0f} %"
+    if found.relative_interval is not None:
+        low, high = found.relative_interval.low, found.relative_interval.high
+        change += f" ({100 * low:+.0f} .. {100 * high:+.0f})"
+    return f"{whole:.2f} | {change}"
+
+
+def slowdown(workload: Workload, policy: str) -> float:
+    """Mean bounded slowdown, from an idle machine."""
+    schedule = replay(workload.tasks, workload.run_us, workload.cluster, rule_of(policy))
+    return float(np.mean(bounded_slowdowns(schedule)))
+
+
+def memory_table(path: Path, workload: Workload) -> str:
+    """Used memory (SWF field 7) of the tasks that have it, of the last 40 %."""
+    text = gzip.decompress(path.read_bytes()).decode("latin-1")
+    rows = [line.split() for line in text.splitlines() if line.strip() and line[0] != ";"]
+    known = {row[0]: float(row[6]) for row in rows if float(row[6]) > 0}
+    used = np.array([known.get(task_id, np.nan) for task_id in workload.ids])
+    nobody = np.full(len(used), np.inf)
+    known_us = known_from_us(workload)
+    predictor = DemandQuantiles(MEMORY_QUANTILE)
+    predicted = predict_demand_online(predictor, workload, used, nobody, known_us)
+    first = round(TEST_FROM * len(used))
+    counts = ~np.isnan(used[first:]) & np.isfinite(predicted[first:])
+    u, p = used[first:][counts], predicted[first:][counts]
+    return (
+        f"memory, {workload.name}: {len(u)} tasks; largest value seen {np.nanmax(used):,.0f} KiB\n"
+        f"class quantile {MEMORY_QUANTILE}: {np.mean(p < u):.1%} need more,"
+        f" predicted / used: mean {np.mean(p / u):.2f}, median {np.median(p / u):.2f},"
+        f" sum {np.sum(p) / np.sum(u):.2f}\n"
+        f"an equal share of the node ({NODE_KIB:,} KiB): {np.mean(u > NODE_KIB):.1%} need more,"
+        f" mean {np.mean(NODE_KIB / u):.2f}, median {np.median(NODE_KIB / u):.2f},"
+        f" sum {NODE_KIB * len(u) / np.sum(u):.2f}\n"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data/swf"))

@@ -1,0 +1,1 @@
+"""Integrations: where tasks really run (local processes; later Ray, Slurm, HTTP)."""

@@ -1,0 +1,111 @@
+"""A scheduler's events, written into a journal; loaded only where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lepton_rl.core.clock import MICROSECOND
+from lepton_rl.core.errors import JournalError, StateError
+from lepton_rl.core.nodes import Node, NodeState
+from lepton_rl.core.tasks import Task, TaskState
+from lepton_rl.system import journal as written
+from lepton_rl.system.journal import Journal, JournalEvent
+from lepton_rl.system.life import Entry, StopReason
+from lepton_rl.system.pool import ResourcePool
+from lepton_rl.system.recording import Recorder
+
+__all__ = ["JournalRecorder"]
+
+_ENDED = {
+    TaskState.COMPLETED: written.Outcome.COMPLETED,
+    TaskState.FAILED: written.Outcome.FAILED,
+    TaskState.TIMED_OUT: written.Outcome.TIMED_OUT,
+}
+_WHY = {
+    None: written.Why.FAILED,
+    StopReason.NODE_LOST: written.Why.NODE_LOST,
+    StopReason.SHUTDOWN: written.Why.NOT_STARTED,
+}
+
+
+class JournalRecorder(Recorder):
+    """Writes everything into a journal; each call returns when it is durable."""
+
+    def __init__(self, journal: Journal, pool: ResourcePool) -> None:
+        self._journal, self._pool = journal, pool
+
+    def submitted(self, tasks: Sequence[Task], now_us: int) -> None:
+        """See `Recorder`."""
+        self._journal.append([written.Submitted(now_us, task) for task in tasks])
+
+    def starting(self, entry: Entry, nodes: Sequence[int], now_us: int) -> None:
+        """See `Recorder`."""
+        names = tuple(self._pool.cluster.nodes[m].name for m in nodes)
+        cards = self._pool.cards_held(entry.local)
+        which = cards if any(cards) else ()
+        self._write(written.Starting(now_us, entry.task.id, entry.attempts, names, which))
+
+    def started(self, entry: Entry, now_us: int) -> None:
+        """See `Recorder`."""
+        self._write(written.Started(now_us, entry.task.id, entry.attempts))
+
+    def not_started(self, entry: Entry, now_us: int, *, counts: bool = False) -> None:
+        """See `Recorder`."""
+        why = written.Why.FAILED if counts else written.Why.NOT_STARTED
+        self._write(written.Requeued(now_us, entry.task.id, entry.attempts, why))
+
+    def lost(self, entry: Entry, now_us: int) -> None:
+        """See `Recorder`."""
+        why = written.Why.NODE_LOST
+        self._write(written.Requeued(now_us, entry.task.id, entry.attempts, why))
+
+    def interrupted(
+        self,
+        entry: Entry,
+        stopping: StopReason | None,
+        kept_us: int,
+        exit_code: int | None,
+        now_us: int,
+    ) -> None:
+        """See `Recorder`."""
+        kept_s, task_id, attempt = kept_us / MICROSECOND, entry.task.id, entry.attempts
+        if stopping is StopReason.PREEMPT:
+            self._write(written.Preempted(now_us, task_id, attempt, kept_s))
+        else:
+            why = _WHY[stopping]
+            self._write(written.Requeued(now_us, task_id, attempt, why, exit_code, kept_s))
+
+    def cancel_requested(self, entry: Entry, now_us: int) -> None:
+        """See `Recorder`."""
+        self._write(written.CancelRequested(now_us, entry.task.id))
+
+    def ended(self, entry: Entry, now_us: int) -> None:
+        """See `Recorder`."""
+        if entry.state is TaskState.CANCELLED:
+            self._write(written.Cancelled(now_us, entry.task.id))
+        else:
+            outcome = _ENDED[entry.state]
+            attempt = entry.attempts
+            self._write(written.Ended(now_us, entry.task.id, attempt, outcome, entry.exit_code))
+
+    def node_changed(self, name: str, state: NodeState, now_us: int) -> None:
+        """See `Recorder`."""
+        self._write(written.NodeChanged(now_us, name, written.NodeState(state.value)))
+
+    def pool_changed(self, nodes: Sequence[Node], now_us: int) -> None:
+        """See `Recorder`."""
+        self._write(written.PoolChanged(now_us, tuple(nodes)))
+
+    def beat(self) -> None:
+        """See `Recorder`."""
+        self._fatal(self._journal.heartbeat)
+
+    def _write(self, event: JournalEvent) -> None:
+        self._fatal(lambda: self._journal.append([event]))
+
+    def _fatal(self, write: Callable[[], None]) -> None:
+        """What the journal does not take must not happen: another scheduler may own it now."""
+        try:
+            write()
+        except StateError as error:
+            raise JournalError(f"the journal refuses what this scheduler does: {error}") from error
