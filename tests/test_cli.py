@@ -442,14 +442,16 @@ def test_ctrl_c(
 def test_ctrl_c_for_real(tiny: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("train", "--config", tiny, "--out", out, "--set", "total_steps=100000000")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         subprocess_of(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 120
-    while not list(out.glob("checkpoints/*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    text, err = process.communicate(timeout=120)
+    ) as process:
+        try:
+            while not list(out.glob("checkpoints/*.pt")) and process.poll() is None:
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            text, err = process.communicate(timeout=300)
+        finally:
+            process.kill()
 
     assert process.returncode == 130, err.decode()
     assert b"stopped after" in err

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from lepton_rl.core.errors import JournalError, StateError
+from lepton_rl.core.errors import StateError
 from lepton_rl.system.journal.database import Database
 from lepton_rl.system.journal.owner import Liveness, Process, liveness
 from lepton_rl.system.journal.schema import HEAD, SCHEMA_VERSION, DamageError
@@ -31,7 +31,7 @@ def read_head(database: Database) -> Row[Any]:
     with database.read() as connection:
         version = connection.execute(select(HEAD.c.schema_version)).scalar()
         if version is None:
-            raise JournalError(f"journal {database.name}: its first row is missing; try again")
+            raise DamageError("its first row is missing")
         if version != SCHEMA_VERSION:
             raise StateError(
                 f"journal {database.name}: expected schema version {SCHEMA_VERSION}, got"
