@@ -14,34 +14,28 @@ import numpy as np
 from lepton_rl.core.clock import to_us
 from lepton_rl.core.intake import Intake
 from lepton_rl.core.nodes import Cluster
+from lepton_rl.core.rules.allocation import give_back, retake, take
 from lepton_rl.core.rules.backfill import (
     Backfill,
     choose_nodes,
     easy_candidate,
-    empty_scratch,
     fixed_shadow_candidate,
-    shadow_pool,
     undo_choice,
 )
+from lepton_rl.core.rules.conservative import plan_segments
 from lepton_rl.core.rules.dispatch import WAIT, start_head
+from lepton_rl.core.rules.fit import gang_capacity, replica_capacity
 from lepton_rl.core.rules.orders import Order, PriorityWeights, first_in_order, score
-from lepton_rl.core.rules.placement import (
-    Place,
-    gang_capacity,
-    give_back,
-    place_gang,
-    replica_capacity,
-    retake,
-    take,
-)
-from lepton_rl.core.rules.queueing import enter_queue, enter_run, leave_queue, leave_run
+from lepton_rl.core.rules.placement import Place, place_gang
+from lepton_rl.core.rules.queueing import arrive, enter_queue, enter_run, leave_queue, leave_run
+from lepton_rl.core.rules.scratch import empty_scratch
+from lepton_rl.core.rules.shadow import shadow_pool
 from lepton_rl.core.tables import (
     NO_NODE,
     NO_TASK,
     NodeTable,
     PoolTable,
     Records,
-    empty_choice,
     empty_pool,
     empty_view,
 )
@@ -68,8 +62,9 @@ class Ledger:
 
     def __init__(self, nodes: NodeTable, tasks: Records, largest_gang: int) -> None:
         self.nodes, self.tasks = nodes, tasks
-        self.pool = empty_pool(nodes, 1)
-        self._choice = empty_choice((1, largest_gang))
+        self._view = empty_view(tasks, nodes, 1, len(tasks), largest_gang)
+        self._scratch = empty_scratch(nodes, 1, largest_gang)
+        self.pool = self._view.pool
 
     @property
     def num_nodes(self) -> int:
@@ -78,12 +73,12 @@ class Ledger:
     @property
     def node_capacity(self) -> np.ndarray:
         """`(M, K)` units."""
-        return self.nodes.rows["capacity"]
+        return self.nodes.rows["capacity"][:, : len(self.nodes.total)]
 
     @property
     def free(self) -> np.ndarray:
         """`(M, K)` units, a view of the pool."""
-        return self.pool.rows["free"][0]
+        return self.pool.rows["free"][0, :, : len(self.nodes.total)]
 
     @property
     def card_free(self) -> np.ndarray:
@@ -129,11 +124,11 @@ class Ledger:
 
     def place(self, row: int, place: Place = Place.FIRST_FIT, now_us: int = 0) -> Holding | None:
         """Place the gang; None if it does not fit. Columns beyond the gang must be cleared."""
-        self._choice["node"], self._choice["cards"] = 77, 77  # leftovers of an earlier decision
-        rules = self.tasks, self.nodes, self.pool, 0, row, row, now_us, int(place)
-        placed = place_gang(*rules, self._choice)
+        choice = self._scratch.choice
+        choice["node"], choice["cards"] = 77, 77  # leftovers of an earlier decision
+        placed = place_gang(self._view, 0, self.pool, 0, row, now_us, int(place), self._scratch)
         gang = int(self.tasks["replicas"][row]) if placed else 0
-        nodes, cards = self._choice["node"][0].tolist(), self._choice["cards"][0].tolist()
+        nodes, cards = choice["node"][0].tolist(), choice["cards"][0].tolist()
         assert nodes[gang:] == [NO_NODE] * (len(nodes) - gang)
         return (nodes[:gang], cards[:gang]) if placed else None
 
@@ -170,15 +165,20 @@ class Desk:
         gang = int(table["replicas"].max())
         self.local = {task.id: index for index, task in enumerate(tasks)}
         self.ids = [task.id for task in tasks]
-        self.view = empty_view(table, intake.nodes, 1, len(tasks), gang)
-        self.scratch = empty_scratch(intake.nodes, 1, gang)
+        tenants = len(intake.tenants)
+        self.view = empty_view(table, intake.nodes, 1, len(tasks), gang, tenants)
+        self.scratch = empty_scratch(intake.nodes, 1, gang, plan_segments(len(tasks)))
 
     def at(self, seconds: float) -> None:
         self.view.status["now_us"][0] = to_us(seconds)
 
     def submit(self, *ids: str) -> None:
         for each in ids:
-            enter_queue(self.view, 0, self.local[each])
+            arrive(self.view, 0, self.local[each])
+
+    def enter_again(self, task_id: str) -> None:
+        """A task that ran is pending again."""
+        enter_queue(self.view, 0, self.local[task_id])
 
     def withdraw(self, task_id: str) -> bool:
         return bool(leave_queue(self.view, 0, self.local[task_id]))
@@ -240,8 +240,7 @@ class Desk:
         return float(self.scratch.pool.rows["free"][0, 0, 0] - wanted) / 1000
 
     def score(self, order: Order, task_id: str, weights: PriorityWeights) -> float:
-        now_us = int(self.view.status["now_us"][0])
-        return float(score(int(order), self.view.tasks, self.local[task_id], now_us, weights))
+        return float(score(int(order), self.view, 0, self.local[task_id], weights))
 
     def first(self, order: Order, weights: PriorityWeights) -> str | None:
         """The pending task that comes first."""
@@ -270,7 +269,7 @@ class Desk:
         """A copy of everything a policy can see."""
         view = self.view
         arrays = (*view.pool, view.status, view.pending, view.running, view.spans, view.held)
-        return [array.tolist() for array in arrays]
+        return [array.tobytes() for array in arrays]
 
 
 def idle_pool(cluster: Cluster) -> tuple[NodeTable, PoolTable]:

@@ -18,6 +18,7 @@ import numba
 import numba.core.config as numba_config
 
 from lepton_rl.core.errors import StateError
+from lepton_rl.core.linking import link_as_a_whole
 from lepton_rl.core.machine_code import keep_files_apart, name_records_by_layout
 
 __all__ = ["cache_dir", "compiled"]
@@ -107,4 +108,5 @@ def compiled(function: F) -> F:
     finally:
         settings.CACHE_DIR = previous
     keep_files_apart(dispatcher)
+    link_as_a_whole(dispatcher)
     return cast(F, dispatcher)

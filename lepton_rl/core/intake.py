@@ -6,7 +6,7 @@ empty cluster, so a queue never waits for something that cannot come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from lepton_rl.core.errors import ConfigError, InfeasibleTaskError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.resources import CARD, DEFAULT_SCHEMA
-from lepton_rl.core.rules.placement import first_without_room, gang_capacity
+from lepton_rl.core.rules.fit import first_without_room, gang_capacity
 from lepton_rl.core.tables import (
+    NEVER_US,
     NodeTable,
     PoolTable,
     Records,
@@ -27,7 +28,7 @@ from lepton_rl.core.tables import (
 )
 from lepton_rl.core.tasks import Task
 
-__all__ = ["Intake", "empty_tasks", "node_table"]
+__all__ = ["Intake", "empty_tasks", "node_table", "task_classes", "tenant_numbers"]
 
 _MAX_BITS = 63
 
@@ -37,16 +38,19 @@ class Intake:
 
     Args:
         cluster: the cluster the tasks will run on.
+        tenants: tenant -> number, to go on from; grows with the tasks that are written.
 
     Raises:
         ConfigError: more than 63 different labels or device models.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, tenants: dict[str, int] | None = None) -> None:
         self.cluster = cluster
+        self.tenants = {"": 0} if tenants is None else tenants
         self.nodes = node_table(cluster)
         self._labels = _bits("labels", (label for node in cluster.nodes for label in node.labels))
         self._models = _bits("device models", _models(cluster))
+        self._classes = task_classes(cluster)
         self._idle: PoolTable = empty_pool(self.nodes, 1)
 
     def table(self, tasks: Sequence[Task]) -> Records:
@@ -76,26 +80,37 @@ class Intake:
         demand = schema.to_units({n: a for n, a in task.demand.items() if n in schema}, where)
         table["submit_us"][row] = to_us(task.submit_time_s)
         table["requested_us"][row] = max(1, int(to_us(task.requested_time_s)))
-        table["demand"][row] = demand
+        table["limit_us"][row] = table["requested_us"][row]
+        if task.deadline_s is not None:
+            table["deadline_us"][row] = to_us(task.deadline_s)
+        if task.checkpoint_interval_s is not None:
+            table["checkpoint_us"][row] = max(1, int(to_us(task.checkpoint_interval_s)))
+        table["demand"][row, : len(demand)] = demand
         table["replicas"][row] = task.num_replicas
         table["size"][row] = task.num_replicas * self._processors(demand)
         table["urgency"][row] = task.urgency
         table["critical"][row] = task.critical
         self.mark(table, row, task)
         table["exclusive"][row] = task.exclusive_node
+        table["preemptible"][row] = task.preemptible
+        table["tenant"][row] = self.tenants.setdefault(task.tenant, len(self.tenants))
         self.require_feasible(table, row, task.id)
 
     def mark(self, table: Records, row: int, task: Task) -> None:
-        """Write the bits of labels and models alone: they change when a cluster grows.
+        """Write labels, models and task class alone: they change when a cluster grows.
 
         Raises:
             InfeasibleTaskError: no node has the label, or any of the models.
         """
         table["labels"][row] = self._mask(self._labels, task.required_labels, task, "label")
         table["models"][row] = self._mask(self._models, task.device_models, task, "device model")
+        table["task_class"][row] = self._classes.get(task.task_class, 0)
 
     def describe(self, table: Records, row: int, task_id: str, run_us: int | None = None) -> Task:
         """The task that `write` would put in `row`: its inverse, for records of a trace.
+
+        Tenants and classes get the names that this intake knows; a class that no node mentions is
+        forgotten, it makes no difference.
 
         Args:
             table: records written for this cluster.
@@ -105,7 +120,8 @@ class Intake:
         """
         record = table[row]
         kinds = self.cluster.schema.kinds
-        amounts = zip(kinds, record["demand"], strict=True)
+        amounts = zip(kinds, record["demand"][: len(kinds)], strict=True)
+        deadline_us, checkpoint_us = int(record["deadline_us"]), int(record["checkpoint_us"])
         return Task(
             task_id,
             {kind.name: int(units) / kind.units_per for kind, units in amounts if units},
@@ -115,9 +131,14 @@ class Intake:
             num_replicas=int(record["replicas"]),
             urgency=float(record["urgency"]),
             critical=bool(record["critical"]),
+            deadline_s=None if deadline_us == NEVER_US else float(to_seconds(deadline_us)),
             required_labels=_names(self._labels, int(record["labels"])),
             device_models=_names(self._models, int(record["models"])),
             exclusive_node=bool(record["exclusive"]),
+            tenant=_name_of(self.tenants, int(record["tenant"])),
+            task_class=_name_of(self._classes, int(record["task_class"])),
+            preemptible=bool(record["preemptible"]),
+            checkpoint_interval_s=float(to_seconds(checkpoint_us)) if checkpoint_us else None,
         )
 
     def require_feasible(self, table: Records, row: int, task_id: str) -> None:
@@ -130,12 +151,9 @@ class Intake:
         if gang_capacity(table, self.nodes, self._idle, 0, row) >= replicas:
             return
         schema = self.cluster.schema
-        asked = _amounts(schema.names, [k.units_per for k in schema.kinds], table["demand"][row])
-        largest = _amounts(
-            schema.names,
-            [k.units_per for k in schema.kinds],
-            self.nodes.rows["capacity"].max(axis=0),
-        )
+        units_per = [kind.units_per for kind in schema.kinds]
+        asked = _amounts(schema.names, units_per, table["demand"][row, : len(units_per)].tolist())
+        largest = _amounts(schema.names, units_per, self.nodes.largest.tolist())
         raise InfeasibleTaskError(
             f"task {task_id!r} can never start: it asks for {replicas} x ({asked})"
             f" and {len(self.nodes.rows)} nodes offer at most ({largest}) each; lower its"
@@ -192,19 +210,40 @@ def node_table(cluster: Cluster) -> NodeTable:
             columns[None] < counts[:, device, None]
         )
     rows = np.zeros(len(cluster.nodes), node_dtype(len(schema.kinds)))
-    rows["capacity"] = capacity
+    rows["capacity"][:, : capacity.shape[1]] = capacity
     rows["labels"] = [sum(labels[label] for label in node.labels) for node in cluster.nodes]
     rows["model"] = [models.get(node.device_model, 0) for node in cluster.nodes]
     rows["accepting"] = True
-    return NodeTable(rows, cards, card_start, total=capacity.sum(axis=0))
+    speed = [[node.speed_of(name) for name in task_classes(cluster)] for node in cluster.nodes]
+    return NodeTable(
+        rows,
+        cards,
+        card_start,
+        total=capacity.sum(axis=0),
+        largest=capacity.max(axis=0),
+        speed=np.array(speed, np.float64),
+    )
+
+
+def task_classes(cluster: Cluster) -> dict[str, int]:
+    """Columns of `NodeTable.speed`: the classes that nodes mention, after "" for all others."""
+    named = {name for node in cluster.nodes for name in node.speed_factors}
+    return {name: column for column, name in enumerate(["", *sorted(named - {""})])}
 
 
 def empty_tasks(num_tasks: int, num_kinds: int) -> Records:
     """`num_tasks` records of zero demand, each one replica that asks for 1 us."""
     table = np.zeros(num_tasks, task_dtype(num_kinds))
-    table["requested_us"] = 1
+    table["requested_us"] = table["limit_us"] = 1
+    table["deadline_us"] = NEVER_US
     table["replicas"] = 1
     return table
+
+
+def tenant_numbers(tenants: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Numbers for the `tenant` column, `(N,)` from `(N,)` names: 0 for "", else 1 and up."""
+    names, numbers = np.unique(tenants, return_inverse=True)
+    return numbers if len(names) and names[0] == "" else numbers + 1
 
 
 def _models(cluster: Cluster) -> Iterable[str]:
@@ -216,6 +255,10 @@ def _bits(what: str, names: Iterable[str]) -> dict[str, int]:
     if len(ordered) > _MAX_BITS:
         raise ConfigError(f"cluster: at most {_MAX_BITS} different {what}, got {len(ordered)}")
     return {name: 1 << position for position, name in enumerate(ordered)}
+
+
+def _name_of(numbers: Mapping[str, int], number: int) -> str:
+    return next((name for name, each in numbers.items() if each == number), "")
 
 
 def _names(bits: dict[str, int], mask: int) -> frozenset[str]:

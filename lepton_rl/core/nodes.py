@@ -48,7 +48,7 @@ class Node:
         device_model: model of its device cards (A100, T4, U250), "" where it has none.
         labels: what tasks may require of it (zone, trust).
         speed_factors: task class -> how fast its tasks run here (> 0; 2 halves their times);
-            classes that are not named run at 1.
+            "" stands for all classes that are not named, which run at 1 otherwise.
         idle_watts: power it draws with nothing running (>= 0).
         peak_watts: power at load 1 (>= `idle_watts`); in between it is linear in the load.
     """
@@ -83,7 +83,7 @@ class Node:
 
     def speed_of(self, task_class: str) -> float:
         """How fast tasks of a class run here; 1 is as their times say."""
-        return float(self.speed_factors.get(task_class, 1.0))
+        return float(self.speed_factors.get(task_class, self.speed_factors.get("", 1.0)))
 
 
 @dataclass(frozen=True, slots=True)

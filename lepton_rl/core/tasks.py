@@ -83,6 +83,9 @@ class Task:
         command: program and arguments that a real executor runs, one process a replica.
         environment: variables on top of the executor's.
         working_directory: where the command runs; "" leaves it to the executor.
+        deadline_s: when it should have completed, on the clock of `submit_time_s` (later than it);
+            None if it does not matter.
+        task_class: what kind of work it is; nodes may run some classes faster (`speed_factors`).
     """
 
     id: str
@@ -104,6 +107,8 @@ class Task:
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str = ""
+    deadline_s: float | None = None
+    task_class: str = ""
 
     def __post_init__(self) -> None:
         require_text(self.id, "task: id")
@@ -121,11 +126,11 @@ class Task:
         if self.checkpoint_interval_s is not None:
             name = f"{where}: checkpoint_interval_s"
             _require_time(self.checkpoint_interval_s, name, positive=True)
-        if not isinstance(self.tenant, str):
-            raise ConfigError(f"{where}: tenant must be a string, got {shown(self.tenant)}")
-        if not isinstance(self.working_directory, str):
-            got = shown(self.working_directory)
-            raise ConfigError(f"{where}: working_directory must be a string, got {got}")
+        self._check_deadline(f"{where}: deadline_s")
+        for name in ("tenant", "task_class", "working_directory"):
+            if not isinstance(getattr(self, name), str):
+                got = shown(getattr(self, name))
+                raise ConfigError(f"{where}: {name} must be a string, got {got}")
         needed = _require_strings(self.depends_on, f"{where}: depends_on")
         object.__setattr__(self, "depends_on", tuple(dict.fromkeys(needed)))
         object.__setattr__(self, "command", _require_strings(self.command, f"{where}: command"))
@@ -136,6 +141,16 @@ class Task:
         for name in ("required_labels", "device_models"):
             names = require_names(getattr(self, name), f"{where}: {name}")
             object.__setattr__(self, name, names)
+
+    def _check_deadline(self, what: str) -> None:
+        if self.deadline_s is None:
+            return
+        _require_time(self.deadline_s, what, positive=False)
+        if self.deadline_s <= self.submit_time_s:
+            raise ConfigError(
+                f"{what} must be later than submit_time_s, which is on the same clock; got"
+                f" {shown(self.deadline_s)} and {shown(self.submit_time_s)}"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by building it again, because a mapping proxy can do neither."""

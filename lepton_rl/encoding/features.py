@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
+from lepton_rl.core.rules.fit import gang_capacity
 from lepton_rl.core.rules.lepton import node_load
-from lepton_rl.core.rules.placement import gang_capacity
+from lepton_rl.core.rules.times import remaining_us
 from lepton_rl.core.tables import NO_TASK, NodeTable, PoolTable, Records, View
 
 __all__ = [
@@ -139,7 +140,7 @@ def write_task(
     """
     tasks, now_us = view.tasks, view.status[b].now_us
     row = view.status[b].first_row + local
-    requested_s = tasks[row].requested_us / MICROSECOND
+    requested_s = remaining_us(view, b, local) / MICROSECOND
     wait_s = (now_us - tasks[row].submit_us) / MICROSECOND
     share = dominant_share(tasks, view.nodes, row)
     area_s = requested_s * share

@@ -12,9 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.placement import is_held, replica_capacity
+from lepton_rl.core.rules.fit import replica_capacity
+from lepton_rl.core.rules.placement import may_use
+from lepton_rl.core.rules.times import remaining_us
 from lepton_rl.core.tables import NO_TASK, Ints, View
 from lepton_rl.encoding.features import (
     CLUSTER_FEATURES,
@@ -32,6 +35,7 @@ __all__ = ["Observation", "empty_observation", "encode"]
 _FITS = TASK_FEATURES.index("fits")
 
 
+@by_reference
 class Observation(NamedTuple):
     """Buffers of a batch of observations; unused slots are zero and masked."""
 
@@ -111,11 +115,11 @@ def _respect_holds(view: View, b: int, obs: Observation) -> None:
 @compiled
 def _fits_beside_holds(view: View, b: int, local: int) -> bool:
     tasks, row = view.tasks, view.status[b].first_row + local
-    end_us = view.status[b].now_us + tasks[row].requested_us
+    now_us, pool = view.status[b].now_us, view.pool
     room = 0
     for m in range(view.nodes.rows.shape[0]):
-        if not is_held(view.pool, b, m, local, end_us):
-            room += replica_capacity(tasks, view.nodes, view.pool, b, row, m)
+        if may_use(view, b, pool, b, local, row, now_us, m):
+            room += replica_capacity(tasks, view.nodes, pool, b, row, m)
     return room >= tasks[row].replicas
 
 
@@ -125,8 +129,9 @@ def _pending_work(view: View, b: int) -> tuple[float, float]:
     requested_sum_s = 0.0
     area_sum_s = 0.0
     for position in range(view.status[b].num_pending):
-        row = view.status[b].first_row + view.pending[b, position]
-        requested_s = view.tasks[row].requested_us / MICROSECOND
+        local = view.pending[b, position]
+        row = view.status[b].first_row + local
+        requested_s = remaining_us(view, b, local) / MICROSECOND
         requested_sum_s += requested_s
         area_sum_s += requested_s * dominant_share(view.tasks, view.nodes, row)
     return requested_sum_s, area_sum_s

@@ -19,13 +19,14 @@ def check_backfill(backfill: Backfill, blocking: bool) -> None:
     """Refuse combinations that the rules would silently take for no backfilling.
 
     Raises:
-        ConfigError: EASY under blocking rules, or FIXED_SHADOW under the standard ones.
+        ConfigError: anything but FIXED_SHADOW under blocking rules, or that under standard ones.
     """
-    allowed = (Backfill.NONE, Backfill.FIXED_SHADOW if blocking else Backfill.EASY)
+    allowed = {each for each in Backfill if (each is Backfill.FIXED_SHADOW) == blocking}
+    allowed.add(Backfill.NONE)
     if backfill not in allowed:
         raise ConfigError(
             f"{'blocking (RLScheduler repository)' if blocking else 'standard'} rules go with"
-            f" backfill {' or '.join(a.name for a in allowed)}, got {backfill!r}"
+            f" backfill {' or '.join(a.name for a in sorted(allowed))}, got {backfill!r}"
         )
 
 

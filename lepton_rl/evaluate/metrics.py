@@ -157,7 +157,7 @@ def utilisation(schedule: Schedule, workload: Workload, cluster: Cluster) -> flo
     """
     window_s = float(to_seconds(schedule.end_us.max() - schedule.submit_us.min()))
     held_s = to_seconds(schedule.end_us - schedule.start_us) * workload.tasks["replicas"]
-    allocated = held_s @ workload.tasks["demand"]  # (K,) unit seconds
+    allocated = held_s @ workload.demand_units  # (K,) unit seconds
     return float(np.max(allocated / (node_table(cluster).total * window_s)))
 
 

@@ -73,7 +73,7 @@ def _check_tasks(schedule: Schedule, workload: Workload) -> None:
 
 def _check_capacity(schedule: Schedule, workload: Workload, cluster: Cluster) -> None:
     """What is given out never exceeds the cluster; at one instant, ends come before starts."""
-    taken = workload.tasks["demand"] * workload.tasks["replicas"][:, None]  # (N, K)
+    taken = workload.demand_units * workload.tasks["replicas"][:, None]  # (N, K)
     times_us = np.concatenate([schedule.end_us, schedule.start_us])
     in_use = np.cumsum(np.concatenate([-taken, taken])[np.argsort(times_us, kind="stable")], axis=0)
     over = np.flatnonzero(in_use.max(axis=0) > node_table(cluster).total)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from lepton_rl.core.policy import Decision, Start, Wait
-from lepton_rl.core.rules.backfill import Backfill, Scratch, empty_scratch, undo_choice
-from lepton_rl.core.rules.dispatch import WAIT, DispatchRule, decide
+from lepton_rl.core.policy import Decision, Preempt, Start, Wait
+from lepton_rl.core.rules.backfill import Backfill, undo_choice
+from lepton_rl.core.rules.dispatch import (
+    WAIT,
+    DispatchRule,
+    decide,
+    is_preemption,
+    victim_of,
+)
 from lepton_rl.core.rules.orders import Order, PriorityWeights
 from lepton_rl.core.rules.placement import Place
+from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.tables import NO_TASK, Ints, View
 from lepton_rl.policies.spec import make_rule, spec_of
+from lepton_rl.policies.workspace import Workspace
 
 __all__ = ["HeuristicPolicy"]
 
@@ -23,6 +31,8 @@ class HeuristicPolicy:
         backfill: who may overtake a blocked task.
         weights: of the Lepton priority; None for the seed's 0.5, 0.5, 0.
         blocking: the RLScheduler protocol: the task that comes first stays first until it starts.
+        preempt: while the task that comes first is blocked, stop preemptible ones that come after
+            it; None for the order's own (only las does).
 
     Attributes:
         rule: the same in the form that the compiled simulator takes.
@@ -38,9 +48,10 @@ class HeuristicPolicy:
         backfill: Backfill | str = Backfill.NONE,
         weights: PriorityWeights | None = None,
         blocking: bool = False,
+        preempt: bool | None = None,
     ) -> None:
-        self.rule: DispatchRule = make_rule(order, place, backfill, weights, blocking)
-        self._scratch: Scratch | None = None
+        self.rule: DispatchRule = make_rule(order, place, backfill, weights, blocking, preempt)
+        self._workspace = Workspace(has_plan=self.rule.backfill == Backfill.CONSERVATIVE)
 
     def __repr__(self) -> str:
         return f"HeuristicPolicy({self.name!r})"
@@ -52,7 +63,7 @@ class HeuristicPolicy:
 
     def reset(self) -> None:
         """Forget which task keeps the head (`blocking`); there is nothing else to forget."""
-        self._scratch = None
+        self._workspace.clear()
 
     def decide(self, view: View) -> Decision:
         """The next decision; `view` is as before when it returns.
@@ -60,12 +71,14 @@ class HeuristicPolicy:
         Args:
             view: tables with a batch axis of 1.
         """
-        scratch = self._fitting(view)
+        scratch = self._workspace.fitting(view)
         if self.rule.blocking:
             _forget_departed(view, scratch)
         local = int(decide(view, scratch, 0, self.rule))
         if local == WAIT:
             return Wait()
+        if is_preemption(local):
+            return Preempt(int(victim_of(local)))
         row = int(view.status["first_row"][0]) + local
         undo_choice(view, scratch, 0, row)
         gang = int(view.tasks["replicas"][row])
@@ -73,28 +86,10 @@ class HeuristicPolicy:
 
     def reindex(self, moved: Ints) -> None:
         """Follow the task that keeps the head; see `RemembersTasks`."""
-        if self._scratch is not None and self._scratch.blocked["task"][0] != NO_TASK:
-            blocked = self._scratch.blocked["task"]
+        scratch = self._workspace.scratch
+        if scratch is not None and scratch.blocked["task"][0] != NO_TASK:
+            blocked = scratch.blocked["task"]
             blocked[0] = moved[blocked[0]]
-
-    def _fitting(self, view: View) -> Scratch:
-        """Work space of the view's shapes; who keeps the head is remembered across a change."""
-        old, gang = self._scratch, view.held.shape[2]
-        if old is not None and _fits(old, view):
-            return old
-        self._scratch = empty_scratch(view.nodes, 1, gang)
-        if old is not None:
-            self._scratch.blocked[:] = old.blocked
-        return self._scratch
-
-
-def _fits(scratch: Scratch, view: View) -> bool:
-    return bool(
-        scratch.choice.shape[1] == view.held.shape[2]
-        and scratch.pool.card_free.shape == view.pool.card_free.shape
-        and scratch.pool.rows.shape == view.pool.rows.shape
-        and scratch.pool.rows.dtype == view.pool.rows.dtype
-    )
 
 
 def _forget_departed(view: View, scratch: Scratch) -> None:

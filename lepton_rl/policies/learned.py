@@ -8,12 +8,13 @@ import numpy as np
 
 from lepton_rl.core.errors import ArtifactError, InfeasibleDecisionError
 from lepton_rl.core.policy import Decision, Start, Wait
-from lepton_rl.core.rules.backfill import Backfill, Scratch, empty_scratch, undo_choice
+from lepton_rl.core.rules.backfill import Backfill, undo_choice
 from lepton_rl.core.rules.dispatch import WAIT, start_head
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import View
 from lepton_rl.encoding.observation import Observation, empty_observation, encode
 from lepton_rl.policies.artifact import Artifact, read_artifact
+from lepton_rl.policies.workspace import Workspace
 
 __all__ = ["LearnedPolicy", "load_policy"]
 
@@ -43,7 +44,7 @@ class LearnedPolicy:
         self.place = place if place is not None else Place[_key(manifest.place)]
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
         self._buffers: dict[tuple[int, int], Observation] = {}
-        self._scratch: Scratch | None = None
+        self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
 
     def reset(self) -> None:
         """Nothing is remembered between decisions."""
@@ -73,7 +74,7 @@ class LearnedPolicy:
         head = self.head(view)
         if head == WAIT:
             return Wait()
-        scratch = self._scratch_for(view)
+        scratch = self._workspace.fitting(view)
         local = start_head(view, scratch, 0, head, int(self.place), int(self.backfill))
         if local == WAIT:
             return Wait()
@@ -87,18 +88,6 @@ class LearnedPolicy:
         if (slots, num_nodes) not in self._buffers:
             self._buffers[slots, num_nodes] = empty_observation(1, slots, num_nodes)
         return self._buffers[slots, num_nodes]
-
-    def _scratch_for(self, view: View) -> Scratch:
-        gang = view.held.shape[2]
-        scratch = self._scratch
-        if (
-            scratch is None
-            or scratch.choice.shape[1] != gang
-            or scratch.pool.rows.dtype != view.pool.rows.dtype
-            or scratch.pool.card_free.shape != view.pool.card_free.shape
-        ):
-            scratch = self._scratch = empty_scratch(view.nodes, 1, gang)
-        return scratch
 
 
 def load_policy(path: str | Path) -> LearnedPolicy:

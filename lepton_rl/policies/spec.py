@@ -3,10 +3,13 @@
 A spec is a list of parts, separated by `+` or `,`. A part is `key=value`, or a value alone where
 that is enough (no two of the names below are equal). Case does not matter, `_` is the same as `-`.
 
-    order     fcfs sjf ljf saf f1 f2 f3 f4 wfp3 unicep lepton (required)
-    place     first-fit best-fit least-loaded; lepton: least-loaded, all others: first-fit
-    backfill  none easy fixed-shadow; none
+    order     fcfs sjf ljf saf f1 f2 f3 f4 wfp3 unicep lepton edf least-slack multifactor drf
+              max-min las (required)
+    place     first-fit best-fit least-loaded (or worst-fit) dot-product tetris gpu-packing
+              gpu-clustering fgd random; lepton: least-loaded, all others: first-fit
+    backfill  none easy conservative fixed-shadow; none
     blocking  true false; alone it means true; false
+    preempt   true false; alone it means true; las: true, all others: false
     alpha, beta, gamma   weights of the Lepton priority; 0.5, 0.5, 0
 """
 
@@ -30,6 +33,7 @@ E = TypeVar("E", bound=IntEnum)
 
 _KINDS: dict[str, type[IntEnum]] = {"order": Order, "place": Place, "backfill": Backfill}
 _WEIGHTS = PriorityWeights._fields
+_SWITCHES = ("blocking", "preempt")
 _FLAGS = {"true": True, "false": False}
 _SEPARATOR = re.compile(r",|(?<![0-9.]e)\+", re.IGNORECASE)
 """A comma, or a plus that is not part of a number such as 1e+20."""
@@ -41,6 +45,7 @@ def make_rule(
     backfill: Backfill | str = Backfill.NONE,
     weights: PriorityWeights | None = None,
     blocking: bool = False,
+    preempt: bool | None = None,
 ) -> DispatchRule:
     """The rule with these parts, as plain numbers of the types that the compiled code expects.
 
@@ -50,6 +55,8 @@ def make_rule(
         backfill: who may overtake it while it is blocked.
         weights: of the Lepton priority; None for the seed's.
         blocking: the RLScheduler protocol: who comes first stays first until it starts.
+        preempt: while who comes first is blocked, stop preemptible tasks that come after it; None
+            for the order's own (see the module).
 
     Raises:
         ConfigError: an unknown name (with the nearest right one), a weight that is not a finite
@@ -58,12 +65,15 @@ def make_rule(
     chosen = _member(Order, order, "order")
     if place is None:
         place = Place.LEAST_LOADED if chosen is Order.LEPTON else Place.FIRST_FIT
+    if preempt is None:
+        preempt = chosen is Order.LAS
     rule = DispatchRule(
         order=int(chosen),
         place=int(_member(Place, place, "place")),
         backfill=int(_member(Backfill, backfill, "backfill")),
         weights=_checked(weights or PriorityWeights()),
         blocking=require_flag(blocking, "blocking"),
+        preempt=require_flag(preempt, "preempt"),
     )
     _refuse_mismatch(rule)
     return rule
@@ -109,6 +119,8 @@ def spec_of(rule: DispatchRule) -> str:
         parts.append(_name(Backfill(rule.backfill)))
     if rule.blocking:
         parts.append("blocking")
+    if rule.preempt != plain.preempt:
+        parts.append("preempt" if rule.preempt else "preempt=false")
     pairs = zip(_WEIGHTS, rule.weights, plain.weights, strict=True)
     parts += [f"{key}={value!r}" for key, value, usual in pairs if value != usual]
     return "+".join(parts)
@@ -117,32 +129,36 @@ def spec_of(rule: DispatchRule) -> str:
 def _key_and_value(part: str, spec: str) -> tuple[str, object]:
     key, separator, text = (_plain(piece) for piece in part.partition("="))
     if not separator:
-        return ("blocking", True) if key == "blocking" else _bare(key, spec)
+        return (key, True) if key in _SWITCHES else _bare(key, spec)
     if key in _KINDS:
         return key, _member(_KINDS[key], text, f"policy {spec!r}: {key}")
-    if key == "blocking" and text in _FLAGS:
+    if key in _SWITCHES and text in _FLAGS:
         return key, _FLAGS[text]
     if key in _WEIGHTS:
         return key, _weight(text, f"policy {spec!r}: {key}")
-    if key == "blocking":
-        raise ConfigError(f"policy {spec!r}: blocking must be true or false, got {text!r}")
-    hint = did_you_mean(key, [*_KINDS, *_WEIGHTS, "blocking"])
+    if key in _SWITCHES:
+        raise ConfigError(f"policy {spec!r}: {key} must be true or false, got {text!r}")
+    hint = did_you_mean(key, [*_KINDS, *_WEIGHTS, *_SWITCHES])
     raise ConfigError(f"policy {spec!r}: unknown key {key!r}; {hint}")
 
 
 def _bare(name: str, spec: str) -> tuple[str, object]:
     for key, kind in _KINDS.items():
-        for member in kind:
-            if _name(member) == name:
-                return key, member
-    known = [_name(member) for kind in _KINDS.values() for member in kind]
+        if name in _members(kind):
+            return key, _members(kind)[name]
+    known = [name for kind in _KINDS.values() for name in _members(kind)]
     raise ConfigError(
-        f"policy {spec!r}: unknown name {name!r}; {did_you_mean(name, [*known, 'blocking'])}"
+        f"policy {spec!r}: unknown name {name!r}; {did_you_mean(name, [*known, *_SWITCHES])}"
     )
 
 
 def _plain(text: str) -> str:
     return text.strip().lower().replace("_", "-")
+
+
+def _members(kind: type[E]) -> dict[str, E]:
+    """The members by name, other names of the same (worst-fit) included."""
+    return {_plain(name): member for name, member in kind.__members__.items()}
 
 
 def _name(member: IntEnum) -> str:
@@ -152,7 +168,7 @@ def _name(member: IntEnum) -> str:
 def _member(kind: type[E], value: object, what: str) -> E:
     if isinstance(value, kind):
         return value
-    names = {_name(member): member for member in kind}
+    names = _members(kind)
     if isinstance(value, str):
         if _plain(value) in names:
             return names[_plain(value)]
@@ -178,10 +194,13 @@ def _checked(weights: PriorityWeights) -> PriorityWeights:
 
 
 def _refuse_mismatch(rule: DispatchRule) -> None:
-    if rule.blocking and rule.backfill == Backfill.EASY:
+    if rule.blocking and rule.backfill in (Backfill.EASY, Backfill.CONSERVATIVE):
+        name = _name(Backfill(rule.backfill))
         raise ConfigError(
-            "backfill easy does not go with blocking, which has its own: fixed-shadow"
+            f"backfill {name} does not go with blocking, which has its own: fixed-shadow"
         )
+    if rule.blocking and rule.preempt:
+        raise ConfigError("preempt does not go with blocking; leave one of them out")
     if not rule.blocking and rule.backfill == Backfill.FIXED_SHADOW:
         raise ConfigError(
             "backfill fixed-shadow is the RLScheduler protocol's; it needs blocking=true"

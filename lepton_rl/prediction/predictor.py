@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from lepton_rl.core.resources import DEFAULT_SCHEMA, ResourceSchema
+from lepton_rl.core.rules.times import CORRECTIONS_S
 from lepton_rl.core.tasks import Task
 
 __all__ = [
@@ -24,15 +25,6 @@ __all__ = [
     "capped",
     "corrected_s",
 ]
-
-_MINUTE_S = 60.0
-_HOUR_S = 3600.0
-
-CORRECTIONS_S = (
-    *(minutes * _MINUTE_S for minutes in (1, 5, 15, 30)),
-    *(hours * _HOUR_S for hours in (1, 2, 5, 10, 20, 50, 100)),
-)
-"""Increments of Tsafrir's correction, in s, ascending."""
 
 
 @dataclass(frozen=True, slots=True)

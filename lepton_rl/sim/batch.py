@@ -74,7 +74,7 @@ class BatchSimulator:
         nodes = node_table(cluster)
         self.batch, self.slots, self.episode_tasks = batch, slots, episode_tasks
         self.rule = rule
-        self.sim: SimTable = empty_sim(tasks, run_us, nodes, batch, episode_tasks)
+        self.sim: SimTable = empty_sim(tasks, run_us, nodes, batch, episode_tasks, rule)
         self.obs: Observation = empty_observation(batch, slots, len(nodes.rows))
         self.rewards = np.zeros(batch, np.float64)
         self.terminated = np.zeros(batch, np.bool_)

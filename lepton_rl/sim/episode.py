@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.dispatch import WAIT, start_head
-from lepton_rl.core.rules.reservation import reserve_for_critical
 from lepton_rl.core.tables import Floats, Ints
 from lepton_rl.encoding.observation import Observation, encode
-from lepton_rl.sim.events import advance, reset, start
+from lepton_rl.sim.events import advance, reset, start, start_promised
 from lepton_rl.sim.tables import SimTable
 
 __all__ = [
@@ -74,8 +73,9 @@ def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
     """Go on until there is something to decide or the episode is over."""
     going = True
     while going and not is_over(sim, b):
+        if start_promised(sim, b):
+            continue
         count = sim.state.status[b].num_pending
-        reserve_for_critical(sim.state, sim.scratch, b)
         if count == 0:
             going = advance(sim, b, rule.objective, False)
         elif count == 1 and skip_forced and not rule.may_wait:

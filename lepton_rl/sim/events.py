@@ -1,20 +1,26 @@
-"""Events of one simulation: arrivals in order of the trace, completions from a binary heap."""
+"""Events of one simulation: arrivals in order of the trace, ends of runs from a binary heap."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.dispatch import WAIT, DispatchRule, decide
-from lepton_rl.core.rules.queueing import enter_queue, enter_run, leave_run
-from lepton_rl.core.rules.reservation import reserve_for_critical
-from lepton_rl.core.tables import NO_TASK
+from lepton_rl.core.rules.dispatch import (
+    WAIT,
+    DispatchRule,
+    decide,
+    is_preemption,
+    victim_of,
+)
+from lepton_rl.core.rules.queueing import arrive, enter_queue, enter_run, leave_run
+from lepton_rl.core.rules.reservation import reserve
+from lepton_rl.core.rules.signals import forget_signals, note_end, pass_time
+from lepton_rl.core.rules.tenants import forget_tenants
+from lepton_rl.core.rules.times import duration_us, kept_work_us
+from lepton_rl.core.tables import NEVER_US, NO_TASK
+from lepton_rl.sim.heap import pop_end, push_end, remove_end
 from lepton_rl.sim.objective import arrival_cost, waiting_cost
 from lepton_rl.sim.tables import SimTable
 
-__all__ = ["advance", "reset", "start", "start_all"]
-
-_NEVER_US = int(np.iinfo(np.int64).max)
+__all__ = ["advance", "preempt", "reset", "start", "start_all", "start_promised"]
 
 
 @compiled
@@ -36,7 +42,10 @@ def reset(sim: SimTable, b: int, first_row: int, num_tasks: int) -> None:
     sim.state.status[b].num_pending = 0
     sim.state.status[b].num_critical = 0
     sim.state.status[b].num_running = 0
+    forget_signals(sim.state, b)
+    forget_tenants(sim.state, b)
     sim.scratch.blocked[b].task = NO_TASK
+    sim.progress[b].num_resting = 0
     sim.progress[b].num_tasks = num_tasks
     sim.progress[b].next_arrival = 0
     sim.progress[b].num_completed = 0
@@ -51,20 +60,51 @@ def start(sim: SimTable, b: int, local: int) -> None:
     for replica in range(sim.state.held.shape[2]):
         sim.state.held[b, local, replica] = sim.scratch.choice[b, replica]
     enter_run(sim.state, b, local)
-    row = sim.state.status[b].first_row + local
-    sim.end_us[b, local] = sim.state.status[b].now_us + sim.run_us[row]
-    _push(sim, b, local)
+    span = sim.state.spans[b, local]
+    left_us = sim.run_us[sim.state.status[b].first_row + local] - span.kept_us
+    sim.end_us[b, local] = span.start_us + duration_us(left_us, span.speed)
+    push_end(sim, b, local)
+
+
+@compiled
+def preempt(sim: SimTable, b: int, local: int) -> None:
+    """Stop a running task, which rests until the clock moves on; its checkpoints keep its work."""
+    state, span = sim.state, sim.state.spans[b, local]
+    row = state.status[b].first_row + local
+    ran_us = state.status[b].now_us - span.start_us
+    kept_us = kept_work_us(span.kept_us, ran_us, span.speed, state.tasks[row].checkpoint_us)
+    remove_end(sim, b, local)
+    leave_run(state, b, local)
+    state.spans[b, local].kept_us = min(kept_us, sim.run_us[row] - 1)
+    sim.resting[b, sim.progress[b].num_resting] = local
+    sim.progress[b].num_resting += 1
 
 
 @compiled
 def start_all(sim: SimTable, b: int, rule: DispatchRule) -> None:
-    """Start tasks until the heuristic waits; reservations are renewed before each decision."""
+    """Start and stop tasks until the heuristic waits."""
     while True:
-        reserve_for_critical(sim.state, sim.scratch, b)
-        local = decide(sim.state, sim.scratch, b, rule)
-        if local == WAIT:
+        if start_promised(sim, b):
+            continue
+        decision = decide(sim.state, sim.scratch, b, rule)
+        if decision == WAIT:
             return
-        start(sim, b, local)
+        if is_preemption(decision):
+            preempt(sim, b, victim_of(decision))
+        else:
+            start(sim, b, decision)
+
+
+@compiled
+def start_promised(sim: SimTable, b: int) -> bool:
+    """Renew the reservation; whether a task that had one fits now, and so has been started."""
+    local = reserve(sim.state, sim.scratch, b)
+    if local == NO_TASK:
+        return False
+    if sim.scratch.blocked[b].task == local:
+        sim.scratch.blocked[b].task = NO_TASK  # it keeps the head no longer
+    start(sim, b, local)
+    return True
 
 
 @compiled
@@ -77,19 +117,24 @@ def advance(sim: SimTable, b: int, objective: int, one_event: bool) -> bool:
     arrival_us = _next_arrival_us(sim, b)
     end_us = _next_end_us(sim, b)
     next_us = min(arrival_us, end_us)
-    if next_us == _NEVER_US:
+    if sim.progress[b].num_resting > 0:
+        next_us = min(next_us, sim.state.status[b].now_us + 1)
+    if next_us == NEVER_US:
         return False
     sim.progress[b].cost += waiting_cost(objective, sim, b, sim.state.status[b].now_us, next_us)
-    sim.state.status[b].now_us = next_us
+    pass_time(sim.state, b, next_us)
+    _wake(sim, b)
     while _next_arrival_us(sim, b) == next_us:
         local = sim.progress[b].next_arrival
-        enter_queue(sim.state, b, local)
+        arrive(sim.state, b, local)
         sim.progress[b].cost += arrival_cost(objective, sim, b, local)
         sim.progress[b].next_arrival = local + 1
         if one_event:
             return True
     while _next_end_us(sim, b) == next_us:
-        leave_run(sim.state, b, _pop(sim, b))
+        local = pop_end(sim, b)
+        leave_run(sim.state, b, local)
+        note_end(sim.state, b, local, False)
         sim.progress[b].num_completed += 1
         if one_event:
             return True
@@ -99,54 +144,20 @@ def advance(sim: SimTable, b: int, objective: int, one_event: bool) -> bool:
 @compiled
 def _next_arrival_us(sim: SimTable, b: int) -> int:
     if sim.progress[b].next_arrival == sim.progress[b].num_tasks:
-        return _NEVER_US
+        return NEVER_US
     return sim.state.tasks[sim.state.status[b].first_row + sim.progress[b].next_arrival].submit_us
 
 
 @compiled
 def _next_end_us(sim: SimTable, b: int) -> int:
     if sim.progress[b].num_ends == 0:
-        return _NEVER_US
+        return NEVER_US
     return sim.end_us[b, sim.ends[b, 0]]
 
 
 @compiled
-def _before(sim: SimTable, b: int, one: int, other: int) -> bool:
-    """Heap order: by true end, then by local index."""
-    if sim.end_us[b, one] != sim.end_us[b, other]:
-        return sim.end_us[b, one] < sim.end_us[b, other]
-    return one < other
-
-
-@compiled
-def _push(sim: SimTable, b: int, local: int) -> None:
-    child = sim.progress[b].num_ends
-    sim.progress[b].num_ends += 1
-    while child > 0:
-        parent = (child - 1) // 2
-        if not _before(sim, b, local, sim.ends[b, parent]):
-            break
-        sim.ends[b, child] = sim.ends[b, parent]
-        child = parent
-    sim.ends[b, child] = local
-
-
-@compiled
-def _pop(sim: SimTable, b: int) -> int:
-    first = sim.ends[b, 0]
-    count = sim.progress[b].num_ends - 1
-    sim.progress[b].num_ends = count
-    last = sim.ends[b, count]
-    parent = 0
-    while True:
-        child = 2 * parent + 1
-        if child >= count:
-            break
-        if child + 1 < count and _before(sim, b, sim.ends[b, child + 1], sim.ends[b, child]):
-            child += 1
-        if not _before(sim, b, sim.ends[b, child], last):
-            break
-        sim.ends[b, parent] = sim.ends[b, child]
-        parent = child
-    sim.ends[b, parent] = last
-    return first
+def _wake(sim: SimTable, b: int) -> None:
+    """Tasks that were stopped at an instant before this one are pending again."""
+    for position in range(sim.progress[b].num_resting):
+        enter_queue(sim.state, b, sim.resting[b, position])
+    sim.progress[b].num_resting = 0

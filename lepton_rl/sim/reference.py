@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.core.rules.orders import PriorityWeights, score
@@ -26,6 +27,7 @@ from lepton_rl.sim.tables import SimTable, empty_sim
 __all__ = ["Reference", "heuristic_slots"]
 
 
+@by_reference
 class _Trace(NamedTuple):
     """Events of the reference and what it had cost around them, `E` at most in an episode."""
 
@@ -95,7 +97,9 @@ class Reference:
     def __init__(self, sim: SimTable, rule: DispatchRule, objective: int) -> None:
         batch, num_tasks = sim.end_us.shape
         self._rule, self._objective = rule, objective
-        self._sim = empty_sim(sim.state.tasks, sim.run_us, sim.state.nodes, 1, num_tasks)
+        self._sim = empty_sim(
+            sim.state.tasks, sim.run_us, sim.state.nodes, 1, num_tasks, rule, sim.state.typical
+        )
         events = batch, 2 * num_tasks
         self._trace = _Trace(
             times_us=np.zeros(events, np.int64),
@@ -141,8 +145,7 @@ def heuristic_slots(
             local = obs.window[b, slot]
             if local == NO_TASK:
                 continue
-            row = sim.state.status[b].first_row + local
-            current = score(order, sim.state.tasks, row, sim.state.status[b].now_us, weights)
+            current = score(order, sim.state, b, local, weights)
             if out[b] < 0 or current < best:
                 best = current
                 out[b] = slot

@@ -33,7 +33,11 @@ def _run_to_end(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> bo
 
 
 def replay(
-    tasks: Records, run_us: NDArray[np.int64], cluster: Cluster, rule: DispatchRule
+    tasks: Records,
+    run_us: NDArray[np.int64],
+    cluster: Cluster,
+    rule: DispatchRule,
+    typical: Records | None = None,
 ) -> Schedule:
     """Schedule all `tasks` on `cluster` under `rule`.
 
@@ -42,11 +46,12 @@ def replay(
         run_us: `(N,)` true run times in us.
         cluster: starts idle.
         rule: the heuristic.
+        typical: what tasks usually ask for; None for what these do (placement by fragmentation).
 
     Raises:
         StateError: a task never started, because the cluster cannot hold it.
     """
-    sim = empty_sim(tasks, run_us, node_table(cluster), batch=1, episode_tasks=len(run_us))
+    sim = empty_sim(tasks, run_us, node_table(cluster), 1, len(run_us), rule, typical)
     reset(sim, 0, 0, len(run_us))
     if not _run_to_end(sim, 0, rule, int(Objective.BOUNDED_SLOWDOWN)):
         raise StateError(_NEVER_STARTS)
@@ -72,7 +77,7 @@ def replay_heads(
     Raises:
         StateError: a task never started, because the cluster cannot hold it.
     """
-    sim = empty_sim(tasks, run_us, node_table(cluster), batch=1, episode_tasks=len(run_us))
+    sim = empty_sim(tasks, run_us, node_table(cluster), 1, len(run_us), rule)
     reset(sim, 0, 0, len(run_us))
     settle(sim, 0, rule, rule.skip_forced)
     while not is_over(sim, 0):

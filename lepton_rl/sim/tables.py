@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lepton_rl.core.rules.backfill import Scratch, empty_scratch
+from lepton_rl.core.by_reference import by_reference
+from lepton_rl.core.rules.backfill import Backfill
+from lepton_rl.core.rules.conservative import plan_segments
+from lepton_rl.core.rules.placement import Place
+from lepton_rl.core.rules.scratch import Scratch, empty_scratch
 from lepton_rl.core.tables import Ints, NodeTable, Records, View, empty_view
+from lepton_rl.core.typical import typical_tasks
 
-__all__ = ["SimTable", "empty_sim"]
+__all__ = ["SimTable", "SurroundingRule", "empty_sim"]
 
 _PROGRESS_DTYPE = np.dtype(
     [
@@ -17,6 +22,7 @@ _PROGRESS_DTYPE = np.dtype(
         ("next_arrival", np.int64),  # local index of the next task to arrive
         ("num_completed", np.int64),
         ("num_ends", np.int64),  # entries of the heap
+        ("num_resting", np.int64),  # tasks stopped at this very instant
         ("cost", np.float64),  # objective accrued so far, summed over tasks
         ("reported", np.float64),  # the part of it that rewards have told so far
     ],
@@ -24,6 +30,7 @@ _PROGRESS_DTYPE = np.dtype(
 )
 
 
+@by_reference
 class SimTable(NamedTuple):
     """A batch of `B` simulations of up to `N` tasks each over one shared task table."""
 
@@ -33,18 +40,56 @@ class SimTable(NamedTuple):
     progress: Records  # (B,) see _PROGRESS_DTYPE
     end_us: Ints  # (B, N) true end of each started task, by local index
     ends: Ints  # (B, N) binary heap of running tasks by (end_us, local index)
+    resting: Ints  # (B, N) tasks stopped at this very instant; the first num_resting count
+
+
+class SurroundingRule(Protocol):
+    """What `DispatchRule` and `EpisodeRule` have in common."""
+
+    @property
+    def place(self) -> int:
+        """A `Place`."""
+        ...
+
+    @property
+    def backfill(self) -> int:
+        """A `Backfill`."""
+        ...
 
 
 def empty_sim(
-    tasks: Records, run_us: Ints, nodes: NodeTable, batch: int, episode_tasks: int
+    tasks: Records,
+    run_us: Ints,
+    nodes: NodeTable,
+    batch: int,
+    episode_tasks: int,
+    rule: SurroundingRule,
+    typical: Records | None = None,
 ) -> SimTable:
-    """Buffers for `batch` episodes of at most `episode_tasks` tasks; `reset` starts an episode."""
+    """Buffers for `batch` episodes of at most `episode_tasks` tasks; `reset` starts an episode.
+
+    Args:
+        tasks: shared task table.
+        run_us: `(rows,)` true run times.
+        nodes: node table.
+        batch: environments.
+        episode_tasks: tasks of an episode.
+        rule: whose placement and backfilling tell what work space is needed.
+        typical: what tasks usually ask for; None for what these do, where the rule needs it.
+    """
     largest_gang = int(tasks["replicas"].max(initial=1))
+    num_tenants = int(tasks["tenant"].max(initial=0)) + 1
+    has_plan = rule.backfill == Backfill.CONSERVATIVE
+    segments = plan_segments(episode_tasks) if has_plan else 0
+    if typical is None and rule.place == Place.FGD:
+        typical = typical_tasks(tasks, nodes)
+    state = empty_view(tasks, nodes, batch, episode_tasks, largest_gang, num_tenants, typical)
     return SimTable(
-        state=empty_view(tasks, nodes, batch, episode_tasks, largest_gang),
-        scratch=empty_scratch(nodes, batch, largest_gang),
+        state=state,
+        scratch=empty_scratch(nodes, batch, largest_gang, segments),
         run_us=run_us,
         progress=np.zeros(batch, _PROGRESS_DTYPE),
         end_us=np.zeros((batch, episode_tasks), np.int64),
         ends=np.zeros((batch, episode_tasks), np.int64),
+        resting=np.zeros((batch, episode_tasks), np.int64),
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from lepton_rl.core.clock import MICROSECOND, to_us
+from lepton_rl.core.rules import times
+from lepton_rl.core.rules.times import duration_us
 from lepton_rl.core.tables import Records
 from lepton_rl.core.tasks import Task, TaskState
 from lepton_rl.system.executor import Completion, Outcome
@@ -132,14 +134,12 @@ def failed(entry: Entry, detail: str) -> Verdict:
 def kept_work_us(entry: Entry, end_us: int) -> int:
     """Work of a task, in us of its run time, that survives when its run is cut off at `end_us`.
 
-    With checkpoints every c s of work it is all work done so far, rounded down to a multiple of c;
-    without checkpoints it is nothing.
+    A simulated task always has something left to run; see `core.rules.times.kept_work_us`.
     """
-    if entry.task.checkpoint_interval_s is None:
-        return 0
-    interval_us = max(1, int(to_us(entry.task.checkpoint_interval_s)))
-    done_us = entry.kept_us + int(max(0, end_us - entry.started_us) * entry.speed)
-    kept_us = max(entry.kept_us, done_us - done_us % interval_us)
+    interval_s = entry.task.checkpoint_interval_s
+    interval_us = 0 if interval_s is None else max(1, int(to_us(interval_s)))
+    ran_us = end_us - entry.started_us
+    kept_us = int(times.kept_work_us(entry.kept_us, ran_us, entry.speed, interval_us))
     if entry.task.run_time_s is not None:
         kept_us = min(kept_us, max(0, int(to_us(entry.task.run_time_s)) - 1))
     return kept_us
@@ -158,4 +158,4 @@ def remaining_task(task: Task, kept_us: int, speed: float) -> Task:
 
 
 def _remaining_s(seconds: float, kept_us: int, speed: float) -> float:
-    return max(1, round((int(to_us(seconds)) - kept_us) / speed)) / MICROSECOND
+    return int(duration_us(int(to_us(seconds)) - kept_us, speed)) / MICROSECOND

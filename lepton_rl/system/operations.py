@@ -153,7 +153,7 @@ class Operations(Steps):
 
     def _exchange_nodes(self) -> None:
         self.pool.exchange_nodes()
-        self.queue.redescribe(self.pool.slots.intake())
+        self.queue.redescribe(self.pool.slots.intake(self.queue.tenants))
         self._recorder.pool_changed(self.pool.slots.present(), self.now_us)
         self._is_due = True
 

@@ -7,10 +7,13 @@ from enum import StrEnum
 
 from lepton_rl.core.errors import InfeasibleDecisionError
 from lepton_rl.core.nodes import Cluster, NodeState
-from lepton_rl.core.rules.backfill import Scratch, empty_scratch, undo_choice
+from lepton_rl.core.rules.allocation import retake
+from lepton_rl.core.rules.backfill import undo_choice
+from lepton_rl.core.rules.fit import replica_capacity
 from lepton_rl.core.rules.lepton import node_load
-from lepton_rl.core.rules.placement import Place, is_held, place_gang, retake, take_nodes
-from lepton_rl.core.rules.reservation import reserve_for_critical
+from lepton_rl.core.rules.placement import Place, may_use, place_gang, take_nodes
+from lepton_rl.core.rules.reservation import reserve
+from lepton_rl.core.rules.scratch import Scratch, empty_scratch
 from lepton_rl.core.tables import NO_NODE, NO_TASK, Ints
 from lepton_rl.system.executor import Cards
 from lepton_rl.system.slots import Slots
@@ -84,7 +87,7 @@ class ResourcePool:
         choice["node"], choice["cards"] = NO_NODE, 0
         choice["node"][0, : len(nodes)] = nodes
         now_us = int(view.status["now_us"][0])
-        failed = take_nodes(view.tasks, view.nodes, view.pool, 0, local, row, now_us, choice)
+        failed = take_nodes(view, 0, view.pool, 0, local, now_us, choice)
         if failed >= 0:
             raise self._refusal(local, row, int(nodes[failed]))
         view.held[0, local] = choice[0]
@@ -139,22 +142,30 @@ class ResourcePool:
         """
         view, row, scratch = self._tables.view, self._row(local), self._fitting_scratch()
         now_us = int(view.status["now_us"][0])
-        if not place_gang(
-            view.tasks, view.nodes, view.pool, 0, local, row, now_us, _LEAST_LOADED, scratch.choice
-        ):
+        if not place_gang(view, 0, view.pool, 0, local, now_us, _LEAST_LOADED, scratch):
             raise InfeasibleDecisionError(
                 "expected a task that fits now, but there is no room for it beside what is running"
                 " and what is held for critical tasks",
                 Refusal.DOES_NOT_FIT,
             )
-        undo_choice(view, scratch, 0, row)
-        gang = int(view.tasks["replicas"][row])
-        return tuple(scratch.choice["node"][0, :gang].tolist())
+        return self._chosen(row)
 
-    def hold_for_critical(self) -> None:
-        """Renew the Lepton reservation; see `reserve_for_critical`."""
-        if self._tables.view.status["num_critical"][0] > 0:
-            reserve_for_critical(self._tables.view, self._fitting_scratch(), 0)
+    def reserve(self) -> tuple[int, tuple[int, ...]] | None:
+        """Renew expected ends and the Lepton reservation; see `core.rules.reservation.reserve`.
+
+        Returns:
+            The task that nodes were held for and that fits now, and its nodes, not yet allocated;
+            None if there is none.
+        """
+        view, scratch = self._tables.view, self._fitting_scratch()
+        local = int(reserve(view, scratch, 0))
+        return None if local == NO_TASK else (local, self._chosen(self._row(local)))
+
+    def _chosen(self, row: int) -> tuple[int, ...]:
+        """The nodes that were just taken for a task, which are given back."""
+        undo_choice(self._tables.view, self._scratch, 0, row)
+        gang = int(self._tables.view.tasks["replicas"][row])
+        return tuple(self._scratch.choice["node"][0, :gang].tolist())
 
     def holders(self) -> dict[str, int]:
         """Node name -> local index of the pending task it is held for; free nodes are left out."""
@@ -173,7 +184,7 @@ class ResourcePool:
         return {
             name: {
                 kind.name: amount / kind.units_per
-                for kind, amount in zip(kinds, units[m], strict=True)
+                for kind, amount in zip(kinds, units[m][: len(kinds)], strict=True)
             }
             for m, name in self._present()
         }
@@ -181,14 +192,16 @@ class ResourcePool:
     def allocated_units(self) -> Ints:
         """What is in use on all nodes together, `(K,)` integer units of each kind."""
         view = self._tables.view
-        allocated: Ints = view.nodes.total - view.pool.rows["free"][0].sum(axis=0)
+        kinds = len(view.nodes.total)
+        allocated: Ints = view.nodes.total - view.pool.rows["free"][0, :, :kinds].sum(axis=0)
         return allocated
 
     def available_units(self) -> Ints:
         """Capacity of the nodes that are not down, and what is in use on those that are, `(K,)`."""
         view = self._tables.view
         down = [m for m, state in enumerate(self.slots.states) if state is NodeState.DOWN]
-        available: Ints = view.nodes.total - view.pool.rows["free"][0, down].sum(axis=0)
+        free = view.pool.rows["free"][0, down, : len(view.nodes.total)]
+        available: Ints = view.nodes.total - free.sum(axis=0)
         return available
 
     def watts(self) -> float:
@@ -202,11 +215,10 @@ class ResourcePool:
             if self.slots.states[m] is not NodeState.DOWN
         )
 
-    def speed_of(self, nodes: Sequence[int], task_class: str) -> float:
+    def speed_of(self, local: int, nodes: Sequence[int]) -> float:
         """How fast a task runs on these nodes: a gang is as fast as its slowest replica."""
-        if not self.slots.has_speeds:
-            return 1.0
-        return min(self.cluster.nodes[m].speed_of(task_class) for m in nodes)
+        view = self._tables.view
+        return float(view.nodes.speed[nodes, view.tasks["task_class"][self._row(local)]].min())
 
     def _present(self) -> Iterator[tuple[int, str]]:
         """Index and name of each node that has not been removed."""
@@ -239,8 +251,9 @@ class ResourcePool:
         """Why the nodes up to `m` could not be taken."""
         view = self._tables.view
         name = self.cluster.nodes[m].name
-        end_us = int(view.status["now_us"][0]) + int(view.tasks["requested_us"][row])
-        if is_held(view.pool, 0, m, local, end_us):
+        now_us = int(view.status["now_us"][0])
+        has_room = replica_capacity(view.tasks, view.nodes, view.pool, 0, row, m) > 0
+        if has_room and not may_use(view, 0, view.pool, 0, local, row, now_us, m):
             return InfeasibleDecisionError(
                 f"node {name!r} is held for a critical task; expected one that is free, or a task"
                 " that ends before the reservation begins",

@@ -10,7 +10,7 @@ from lepton_rl.core.errors import ConfigError, StateError
 from lepton_rl.core.intake import Intake
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.rules.queueing import enter_queue, enter_run, leave_queue, leave_run
+from lepton_rl.core.rules.queueing import arrive, enter_queue, enter_run, leave_queue, leave_run
 from lepton_rl.core.tables import Ints, Records
 from lepton_rl.core.tasks import Task, TaskState
 from lepton_rl.system.life import NO_ROW, Entry, StopReason
@@ -56,6 +56,11 @@ class TaskQueue:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def tenants(self) -> dict[str, int]:
+        """Tenant -> number, of all that have submitted a task."""
+        return self._intake.tenants
 
     @property
     def num_pending(self) -> int:
@@ -156,25 +161,24 @@ class TaskQueue:
         moved = self._tables.make_room(entry.task.num_replicas)
         if moved is not None:
             self._follow(moved)
+        self._tables.make_tenants(len(self.tenants))
         entry.local = self._tables.add(entry.record)
         self._present.append(entry)
-        self._shorten(entry)
-        self._enter(entry)
+        arrive(self._tables.view, 0, entry.local)
+        self._tables.view.spans["kept_us"][0, entry.local] = entry.kept_us
+        entry.state = TaskState.PENDING
 
-    def start(self, local: int, speed: float = 1.0, nodes: tuple[int, ...] = ()) -> None:
+    def start(self, local: int, nodes: tuple[int, ...] = ()) -> None:
         """A pending task, whose nodes have been allocated, runs from now on.
 
         Args:
             local: its local index.
-            speed: how fast it runs there.
             nodes: index of the node of each replica.
         """
         view, entry = self._tables.view, self._present[local]
-        if speed != 1.0:
-            requested_us = int(view.tasks["requested_us"][local])
-            view.tasks["requested_us"][local] = max(1, round(requested_us / speed))
         enter_run(view, 0, local)
-        entry.state, entry.speed, entry.nodes = TaskState.RUNNING, speed, nodes
+        entry.state, entry.nodes = TaskState.RUNNING, nodes
+        entry.speed = float(view.spans["speed"][0, local])
         entry.started_us = int(view.status["now_us"][0])
 
     def stop(self, entry: Entry, why: StopReason, detail: str = "") -> None:
@@ -185,6 +189,7 @@ class TaskQueue:
         if entry.stopping is StopReason.CANCEL:
             return
         entry.stopping, entry.stop_detail = why, detail
+        self._tables.view.spans["stopping"][0, entry.local] = True
         entry.state = TaskState.RUNNING if why is StopReason.CANCEL else TaskState.PREEMPTED
 
     def finish(self, task_id: str) -> None:
@@ -220,8 +225,9 @@ class TaskQueue:
         entry = self.require_running(task_id)
         leave_run(self._tables.view, 0, entry.local)
         entry.stopping, entry.stop_detail, entry.kept_us = None, "", kept_us
-        self._shorten(entry)
-        self._enter(entry)
+        self._tables.view.spans["kept_us"][0, entry.local] = kept_us
+        enter_queue(self._tables.view, 0, entry.local)
+        entry.state = TaskState.PENDING
         if resting:
             self.rest(entry)
 
@@ -276,12 +282,12 @@ class TaskQueue:
         entry.withheld = False
 
     def redescribe(self, intake: Intake) -> None:
-        """The cluster has changed: describe all unfinished tasks anew (labels, models)."""
+        """The cluster has changed: describe all unfinished tasks anew (labels, models, classes)."""
         self._intake = intake
         for entry in self.unfinished():
             intake.mark(entry.record, 0, entry.task)
             if entry.local != NO_ROW:
-                for name in ("labels", "models"):
+                for name in ("labels", "models", "task_class"):
                     self._tables.view.tasks[name][entry.local] = entry.record[name][0]
 
     def entry(self, task_id: str) -> Entry:
@@ -347,16 +353,6 @@ class TaskQueue:
 
     def _await(self, entry: Entry) -> None:
         heapq.heappush(self._arriving, (entry.submit_us, entry.serial, entry))
-
-    def _shorten(self, entry: Entry) -> None:
-        """Let the rules see the estimate of what is left to do."""
-        requested_us = int(entry.record["requested_us"][0])
-        left_us = max(1, requested_us - entry.kept_us)
-        self._tables.view.tasks["requested_us"][entry.local] = left_us
-
-    def _enter(self, entry: Entry) -> None:
-        enter_queue(self._tables.view, 0, entry.local)
-        entry.state = TaskState.PENDING
 
     def _leave(self, entry: Entry) -> None:
         """Take a task out of wherever it is in the tables."""

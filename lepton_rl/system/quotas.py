@@ -84,9 +84,9 @@ class Quotas:
 
     def _units(self, task: Task, record: Records) -> Ints:
         if task.exclusive_node:
-            each: Ints = self._tables.view.nodes.rows["capacity"].max(axis=0)
+            each: Ints = self._tables.view.nodes.largest
         else:
-            each = record["demand"][0]
+            each = record["demand"][0, : len(self._tables.view.nodes.total)]
         return each * task.num_replicas
 
     def _share(self, units: Ints) -> float:

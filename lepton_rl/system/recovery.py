@@ -94,8 +94,7 @@ def _adopt(system: Operations, entry: Entry, life: TaskLife, at_us: int) -> None
     system._tables.view.status["now_us"] = at_us
     system.queue.admit(entry)
     system.pool.retake(entry.local, nodes, life.cards or [{}] * len(nodes))
-    speed = system.pool.speed_of(nodes, getattr(task, "task_class", ""))
-    system.queue.start(entry.local, speed, nodes)
+    system.queue.start(entry.local, nodes)
     system.monitor.started(task.id, nodes, at_us)
 
 

@@ -21,8 +21,9 @@ from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.policy import Policy, RemembersTasks
 from lepton_rl.core.schedule import Schedule
-from lepton_rl.core.tables import Ints
+from lepton_rl.core.tables import Ints, Records
 from lepton_rl.core.tasks import Task, TaskState
+from lepton_rl.system.demands import Demands
 from lepton_rl.system.dependencies import require_acyclic
 from lepton_rl.system.executor import Executor
 from lepton_rl.system.life import Entry
@@ -73,6 +74,8 @@ class Scheduler(Live):
             tasks may hold together; others have no limit.
         journal: everything is written there before it happens, and what it holds is taken up here
             (`lepton_rl.system.recovery`). None keeps nothing.
+        typical: what tasks usually ask for (`core.typical`), by which fragmentation is measured;
+            None learns it from what is submitted.
 
     Attributes:
         queue: pending and running tasks, and where each task is in its life.
@@ -94,6 +97,7 @@ class Scheduler(Live):
         event_batching: EventBatching | str = EventBatching.INSTANT,
         quotas: Mapping[str, float] | None = None,
         journal: Journal | None = None,
+        typical: Records | None = None,
     ) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._batching = _batching(event_batching)
@@ -105,6 +109,9 @@ class Scheduler(Live):
         self.monitor = monitor if monitor is not None else Monitor(cluster)
         self._quotas = Quotas(quotas or {}, self._tables)
         self._recorder = Recorder()
+        self._demands = Demands() if typical is None else None
+        if typical is not None:
+            self._tables.set_typical(typical)
         self._ended = []
         self._is_due = self._falls_back = False
         self._prepare_live()
@@ -250,14 +257,23 @@ class Scheduler(Live):
             twice = next(task.id for task in tasks if together[task.id] is not task)
             raise StateError(f"task {twice!r} is there twice; give each task its own id")
         require_acyclic(together)
-        for task in tasks:
-            self._quotas.require_possible(task, self.queue.check(task, together))
+        records = [self.queue.check(task, together) for task in tasks]
+        for task, record in zip(tasks, records, strict=True):
+            self._quotas.require_possible(task, record)
         self._recorder.submitted(tasks, self.now_us)
         for task in tasks:
             self.queue.submit(task, together)
             self.monitor.submitted(task.id, int(to_us(task.submit_time_s)))
+        self._learn_demands(records)
         for task in tasks:
             self.queue.cancel_if_doomed(task.id, self.now_us)
+
+    def _learn_demands(self, records: Iterable[Records]) -> None:
+        if self._demands is None:
+            return
+        for record in records:
+            if self._demands.add(record):
+                self._tables.set_typical(self._demands.typical(self._tables.view.nodes))
 
     def _stamped(self, task: Task) -> Task:
         """The task with a submit time that does not lie in a live scheduler's past."""

@@ -41,7 +41,6 @@ class Slots:
     def _set(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._index = {node.name: m for m, node in enumerate(cluster.nodes)}
-        self.has_speeds = any(node.speed_factors for node in cluster.nodes)
         self.has_power = any(node.peak_watts for node in cluster.nodes)
 
     def knows(self, name: str) -> bool:
@@ -104,15 +103,20 @@ class Slots:
         """The nodes as the rules see them; an empty slot offers nothing."""
         table = node_table(self.cluster)
         for m in self.absent:
-            table.total[:] -= table.rows["capacity"][m]
+            table.total[:] -= table.rows["capacity"][m, : len(table.total)]
             table.rows["capacity"][m] = 0
             table.cards[m] = 0
         table.rows["accepting"] = [state is NodeState.UP for state in self.states]
+        table.largest[:] = table.rows["capacity"].max(axis=0)[: len(table.largest)]
         return table
 
-    def intake(self) -> Intake:
-        """What checks tasks against the nodes that are there, whatever state these are in."""
-        intake = Intake(self.cluster)
+    def intake(self, tenants: dict[str, int]) -> Intake:
+        """What checks tasks against the nodes that are there, whatever state these are in.
+
+        Args:
+            tenants: numbers that are in use (see `Intake`).
+        """
+        intake = Intake(self.cluster, tenants)
         intake.nodes.rows["accepting"] = [m not in self.absent for m in range(len(self.states))]
         return intake
 

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 
 from lepton_rl.core.intake import empty_tasks
-from lepton_rl.core.rules.placement import retake
+from lepton_rl.core.rules.allocation import retake
 from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View, empty_pool, empty_view
 
 __all__ = ["Tables"]
+
+
+_TENANTS = 16
+"""To begin with; more than one, so that what a lone tenant has used is known to the next."""
 
 
 class Tables:
@@ -31,7 +35,7 @@ class Tables:
 
     def __init__(self, nodes: NodeTable, capacity: int = 256) -> None:
         tasks = empty_tasks(capacity, len(nodes.total))
-        self.view: View = empty_view(tasks, nodes, 1, capacity, 1)
+        self.view: View = empty_view(tasks, nodes, 1, capacity, 1, num_tenants=_TENANTS)
         self._live = np.zeros(capacity, np.bool_)
         self._used = 0
 
@@ -79,6 +83,19 @@ class Tables:
         """Nobody needs this row any more; its place is reused when rows next move."""
         self._live[local] = False
 
+    def make_tenants(self, count: int) -> None:
+        """Make sure that there is a record for each of `count` tenants."""
+        old = self.view.tenants
+        if count <= old.shape[1]:
+            return
+        grown = np.zeros((1, 1 << (count - 1).bit_length()), old.dtype)
+        grown[:, : old.shape[1]] = old
+        self.view = self.view._replace(tenants=grown)
+
+    def set_typical(self, typical: Records) -> None:
+        """What tasks usually ask for has changed."""
+        self.view = self.view._replace(typical=typical)
+
     def exchange_nodes(self, nodes: NodeTable) -> None:
         """Go over to another set of nodes of the same kinds; what runs keeps its cards.
 
@@ -106,7 +123,9 @@ class Tables:
         moved = np.full(self._used, NO_TASK, np.int64)
         moved[keep] = np.arange(count)
         tasks = empty_tasks(capacity, len(old.nodes.total))
-        new = empty_view(tasks, old.nodes, 1, capacity, gang)._replace(pool=old.pool)
+        new = empty_view(tasks, old.nodes, 1, capacity, gang)._replace(
+            pool=old.pool, signals=old.signals, tenants=old.tenants, typical=old.typical
+        )
         new.tasks[:count] = old.tasks[keep]
         new.spans[0, :count] = old.spans[0, keep]
         new.held[0, :count, : self.largest_gang] = old.held[0, keep]

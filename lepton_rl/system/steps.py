@@ -19,6 +19,7 @@ from lepton_rl.core.errors import (
     StateError,
 )
 from lepton_rl.core.policy import Decision, Policy, Preempt, Start, Wait
+from lepton_rl.core.rules.signals import note_end, pass_time
 from lepton_rl.core.tables import View
 from lepton_rl.core.tasks import Task, TaskState
 from lepton_rl.system.executor import Completion, Executor, Outcome, UsesCards
@@ -100,9 +101,14 @@ class Steps:
             return decision
         return replace(decision, nodes=self.pool.least_loaded(decision.task))
 
-    def reserve(self) -> None:
-        """Step 4: hold nodes for the first critical task that cannot start, and for no other."""
-        self.pool.hold_for_critical()
+    def reserve(self) -> Start | None:
+        """Step 4: hold nodes for the first critical task that cannot start, and for no other.
+
+        Returns:
+            The start of a task that had a reservation and fits now; None if there is none.
+        """
+        promised = self.pool.reserve()
+        return None if promised is None else Start(*promised)
 
     def execute(self, decision: Start | Preempt) -> bool:
         """Step 5: allocate the nodes and start the task on them; all of it happens or nothing.
@@ -160,7 +166,7 @@ class Steps:
         """Start a task whose nodes are allocated."""
         entry = self.queue.entry_at(decision.task)
         assert entry is not None, "a decision that was not checked"
-        speed = self.pool.speed_of(decision.nodes, getattr(entry.task, "task_class", ""))
+        speed = self.pool.speed_of(decision.task, list(decision.nodes))
         entry.attempts += 1
         try:
             self._recorder.starting(entry, decision.nodes, self.now_us)
@@ -176,7 +182,7 @@ class Steps:
                 raise
             self._fail_to_start(entry, error)
             return False
-        self.queue.start(decision.task, speed, decision.nodes)
+        self.queue.start(decision.task, decision.nodes)
         self._recorder.started(entry, self.now_us)
         return True
 
@@ -252,6 +258,8 @@ class Steps:
             return  # the executor told it twice
         entry = self.queue.require_running(end.task_id)
         found = verdict(entry, end)
+        if end.outcome is not Outcome.STOPPED:
+            note_end(self._tables.view, 0, entry.local, end.outcome is not Outcome.COMPLETED)
         entry.failures += found.has_failed
         if found.state is TaskState.PENDING:
             self._interrupt(entry, found, end)
@@ -275,15 +283,21 @@ class Steps:
         self.monitor.passed(now_us, allocated, available, self.pool.watts())
         if self.queue.has_resting and now_us > self.now_us:
             self.queue.wake()
-        self._tables.view.status["now_us"] = now_us
+        pass_time(self._tables.view, 0, now_us)
 
     def _decide(self) -> None:
         """Ask the policy until it waits."""
         self._falls_back = False
         going = True
         while going and self._has_pending():
-            self.reserve()
-            going = self._decide_once()
+            promised = self.reserve()
+            going = self._decide_once() if promised is None else self._keep_promise(promised)
+
+    def _keep_promise(self, decision: Start) -> bool:
+        """Start a task that had a reservation, without asking the policy."""
+        if self.execute(decision):
+            self.feed_back(decision)
+        return True
 
     def _has_pending(self) -> bool:
         if self._quotas:

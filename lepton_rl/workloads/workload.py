@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lepton_rl.core.checks import shown
 from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import WorkloadError
-from lepton_rl.core.intake import Intake, empty_tasks
+from lepton_rl.core.intake import Intake, empty_tasks, tenant_numbers
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.tables import Records, task_dtype
 from lepton_rl.core.tasks import Task
@@ -72,6 +72,11 @@ class Workload:
                 f"{self.name}: expected tasks written for its cluster of"
                 f" {len(self.cluster.schema.kinds)} resource kinds and run_us of int64, got"
                 f" {self.tasks.dtype} and {self.run_us.dtype}"
+            )
+        if self.tasks["demand"][:, len(self.cluster.schema.kinds) :].any():
+            raise WorkloadError(
+                f"{self.name}: expected tasks written for its cluster of"
+                f" {len(self.cluster.schema.kinds)} resource kinds, got some that ask for more"
             )
         for name in ("run_us", "tasks", "ids", "tenants", "waits_us"):
             values = getattr(self, name)
@@ -142,11 +147,19 @@ class Workload:
         cluster = Cluster.pool(processors)
         tasks = empty_tasks(len(size), len(cluster.schema.kinds))
         tasks["submit_us"] = to_us(submit_s)
-        tasks["requested_us"] = np.maximum(1, to_us(requested_s))
+        tasks["requested_us"] = tasks["limit_us"] = np.maximum(1, to_us(requested_s))
+        if tenants is not None:
+            tasks["tenant"] = tenant_numbers(tenants)
         tasks["demand"][:, 0] = size * cluster.schema.kinds[0].units_per
         tasks["size"] = size
         run_us = np.maximum(1, to_us(run_s))
         return cls(name, cluster, tasks, run_us, ids, skipped or {}, tenants, waits_us)
+
+    @property
+    def demand_units(self) -> NDArray[np.int64]:
+        """`(N, K)` integer units that a replica of each task asks for, of each kind."""
+        demand: NDArray[np.int64] = self.tasks["demand"][:, : len(self.cluster.schema.kinds)]
+        return demand
 
     def check_feasible(self) -> None:
         """Refuse tasks that could never start on the cluster.

@@ -136,16 +136,16 @@ class TestRows:
         assert Intake(CLUSTER).table([])["demand"].shape == (0, 4)
 
     def test_an_empty_table_is_valid(self) -> None:
-        table = empty_tasks(3, 2)
+        table = empty_tasks(3, 4)
 
-        assert table["demand"].shape == (3, 2)
+        assert table["demand"].shape == (3, 4)
         assert np.all(table["requested_us"] == 1)
         assert np.all(table["replicas"] == 1)
 
     def test_a_kind_that_no_node_has_may_be_asked_for_zero_times(self) -> None:
         table = Intake(Cluster.pool(4)).table([task(demand={"cpu": 1, "gpu": 0})])
 
-        assert table["demand"].tolist() == [[1000]]
+        assert table["demand"].tolist() == [[1000, 0, 0, 0]]
 
     def test_models_that_no_node_has_are_ignored_beside_one_that_exists(self) -> None:
         table = Intake(CLUSTER).table([task(demand={"gpu": 1}, device_models={"H100", "T4"})])

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lepton_rl.core.intake import node_table
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.orders import first_in_order
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.schedule import Schedule
 from lepton_rl.core.tables import Records, View
+from lepton_rl.core.typical import typical_tasks
 from lepton_rl.policies.registry import BASELINES, heuristic
 from lepton_rl.sim.batch import episode_rule
 from lepton_rl.sim.replay import replay, replay_heads
@@ -26,7 +28,9 @@ from lepton_rl.workloads.swf import read_swf
 from lepton_rl.workloads.workload import Workload
 from tests.scenarios import random_cluster, random_tasks
 
-STANDARD = [f"{order}{backfill}" for order in BASELINES for backfill in ("", "+easy")]
+STANDARD = [
+    f"{order}{backfill}" for order in BASELINES for backfill in ("", "+easy", "+conservative")
+]
 REPOSITORY = [
     f"{order}{backfill}+blocking" for order in BASELINES for backfill in ("", "+fixed-shadow")
 ]
@@ -62,6 +66,7 @@ def by_system(workload: Workload, spec: str) -> Scheduler:
         workload.cluster,
         heuristic(spec),
         event_batching="single" if "blocking" in spec else "instant",
+        typical=typical_tasks(workload.tasks, node_table(workload.cluster)),
     )
     system.submit_all(workload)
     system.run()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lepton_rl.core.errors import InfeasibleTaskError
 from lepton_rl.core.intake import Intake
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.rules.reservation import reserve_for_critical
+from lepton_rl.core.rules.reservation import reserve
 from lepton_rl.core.tasks import Task
 from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
 from lepton_rl.encoding.observation import Observation, empty_observation, encode
@@ -184,7 +184,7 @@ def desks(draw: st.DrawFn) -> Desk:
             desk.enter(task.id)
     desk.at(tasks[-1].submit_time_s + draw(st.one_of(st.just(0.0), times)))
     if draw(st.booleans()):
-        reserve_for_critical(desk.view, desk.scratch, 0)
+        reserve(desk.view, desk.scratch, 0)
     return desk
 
 

@@ -25,7 +25,7 @@ def look(desk: Desk, *, slots: int = 4, may_wait: bool = False) -> Observation:
 
 
 def hold(desk: Desk, node: int, task_id: str, from_s: float) -> None:
-    """Reserve a node, as `reserve_for_critical` does for a critical task that is pending."""
+    """Reserve a node, as `reserve` does for a critical task that is pending."""
     desk.view.pool.rows["held_by"][0, node] = desk.local[task_id]
     desk.view.pool.rows["held_from_us"][0, node] = to_us(from_s)
 

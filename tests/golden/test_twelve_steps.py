@@ -55,7 +55,7 @@ TASKS = [
     task("g", 4, 3, 1, {"cpu": 1}),
     task("h", 6, 3, 5, {"cpu": 1}, exclusive_node=True),
     task("i", 7, 3, 3, {"cpu": 1}),
-    task("j", 7, 4, 4, {"cpu": 1, "memory": 6}),
+    task("j", 7, 4, 5, {"cpu": 1, "memory": 6}),
 ]
 
 
@@ -89,14 +89,14 @@ STEPS = [
     # h wants a node for itself and blocks: node a at 10, when a and d have ended.
     Step(6, "h", "ade", (0.5, 0.75), {}),
     # i will have ended at 10, so it may overtake h; a is less loaded. j would be in h's way on node
-    # a, which is the one that the placement rule picks for it (a tie at 3/4).
-    Step(7, "hj", "adie", (0.75, 0.75), {}),
-    # a, d and i have ended. h takes all of node a, j the last core and most memory of node b.
-    Step(10, "", "ehj", (1, 1), {}),
-    # e has ended; 6 of 8 GiB are in use.
-    Step(11, "", "hj", (1, 0.75), {}),
-    # h should have ended at 13, but runs on.
-    Step(14, "", "h", (1, 0), {}),
+    # a, which is the one that the placement rule picks for it (a tie at 3/4), but not on node b.
+    Step(7, "h", "adiej", (0.75, 1), {}),
+    # a, d and i have ended. h takes all of node a.
+    Step(10, "", "ejh", (1, 1), {}),
+    # e has ended; 6 of 8 GiB are in use. j should have ended, too, but runs on.
+    Step(11, "", "jh", (1, 0.75), {}),
+    # h should end at 13, but will run on.
+    Step(12, "", "h", (1, 0), {}),
     Step(15, "", "", (0, 0), {}),
 ]
 
@@ -144,15 +144,15 @@ def test_the_records_at_the_end(system: Scheduler) -> None:
         "g": (5, 6, (0,)),
         "h": (10, 15, (0,)),
         "i": (7, 10, (0,)),
-        "j": (10, 14, (1,)),
+        "j": (7, 12, (1,)),
     }
 
 
 def test_utilisation_over_the_15_seconds(system: Scheduler) -> None:
     system.run()
 
-    core_seconds = 2 * 10 + 2 * 6 + 2 * 4 + 3 * 5 + 2 + 1 + 4 * 5 + 3 + 4  # h holds all 4 cores
-    gib_seconds = 2 * 6 + 8 * 5 + 6 * 4
+    core_seconds = 2 * 10 + 2 * 6 + 2 * 4 + 3 * 5 + 2 + 1 + 4 * 5 + 3 + 5  # h holds all 4 cores
+    gib_seconds = 2 * 6 + 8 * 5 + 6 * 5
     card_seconds = 0.5 * 8 + 2 * 5
     assert system.monitor.utilisation() == pytest.approx(
         {

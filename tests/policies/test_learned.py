@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from lepton_rl.core.errors import InfeasibleDecisionError
+from lepton_rl.core.intake import node_table
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.policy import Start, Wait
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
+from lepton_rl.core.typical import typical_tasks
 from lepton_rl.evaluate.learned import LearnedContender
 from lepton_rl.policies.artifact import Artifact, read_artifact
 from lepton_rl.policies.learned import LearnedPolicy, load_policy
@@ -25,7 +27,7 @@ from tests.builders import Desk, batch_job
 from tests.scenarios import random_cluster, random_tasks
 from tests.trained import network, random_policy_file
 
-BACKFILLS = (Backfill.NONE, Backfill.EASY)
+BACKFILLS = (Backfill.NONE, Backfill.EASY, Backfill.CONSERVATIVE)
 
 
 @cache
@@ -69,7 +71,8 @@ def pool() -> Workload:
 
 
 def require_equal_schedules(policy: LearnedPolicy, workload: Workload, backfill: Backfill) -> None:
-    system = Scheduler(workload.cluster, policy)
+    typical = typical_tasks(workload.tasks, node_table(workload.cluster))
+    system = Scheduler(workload.cluster, policy, typical=typical)
     system.submit_all(workload)
     system.run()
     contender = LearnedContender("learned", policy)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.rules.backfill import choose_nodes
 from lepton_rl.core.rules.dispatch import DispatchRule
-from lepton_rl.sim.events import _pop, _push, advance, reset, start, start_all
+from lepton_rl.sim.events import advance, reset, start, start_all
+from lepton_rl.sim.heap import pop_end, push_end
 from lepton_rl.sim.objective import Objective
 from lepton_rl.sim.tables import SimTable, empty_sim
 from lepton_rl.workloads.workload import Workload
@@ -23,7 +24,7 @@ SLOWDOWN = int(Objective.BOUNDED_SLOWDOWN)
 
 def begin(work: Workload) -> SimTable:
     """An episode over all of `work`; nothing has arrived yet."""
-    sim = empty_sim(work.tasks, work.run_us, node_table(work.cluster), 1, len(work))
+    sim = empty_sim(work.tasks, work.run_us, node_table(work.cluster), 1, len(work), DispatchRule())
     reset(sim, 0, 0, len(work))
     return sim
 
@@ -53,6 +54,7 @@ def running(sim: SimTable) -> list[int]:
 HEAP = begin(on_pool(1, *[(0, 1, 1)] * MOST))
 
 
+@settings(deadline=None)
 @given(
     ends_us=st.lists(st.integers(0, 6), min_size=MOST, max_size=MOST),
     order=st.permutations(range(MOST)),
@@ -66,13 +68,13 @@ def test_the_heap_gives_back_what_heapq_does(
     HEAP.progress["num_ends"][0] = 0
     expected: list[tuple[int, int]] = []
     for local, count in zip(order, pops, strict=True):
-        _push(HEAP, 0, local)
+        push_end(HEAP, 0, local)
         heapq.heappush(expected, (ends_us[local], local))
         for _ in range(min(count, len(expected))):
-            assert _pop(HEAP, 0) == heapq.heappop(expected)[1]
+            assert pop_end(HEAP, 0) == heapq.heappop(expected)[1]
     while expected:
         assert HEAP.progress["num_ends"][0] == len(expected)
-        assert _pop(HEAP, 0) == heapq.heappop(expected)[1]
+        assert pop_end(HEAP, 0) == heapq.heappop(expected)[1]
 
 
 def test_the_clock_begins_at_the_first_submit_time_and_nothing_has_arrived() -> None:

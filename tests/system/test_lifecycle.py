@@ -10,6 +10,7 @@ import pytest
 from lepton_rl.core.errors import ConfigError, ExecutorError, InfeasibleDecisionError, StateError
 from lepton_rl.core.nodes import Cluster, Node
 from lepton_rl.core.policy import Decision, Preempt
+from lepton_rl.core.rules.times import remaining_us
 from lepton_rl.core.tables import View
 from lepton_rl.core.tasks import Task, TaskState
 from lepton_rl.policies.registry import heuristic
@@ -250,7 +251,7 @@ class TestPreemption:
         system.run_until(6)
 
         local = system.queue.local_of("a")
-        assert system.assess().tasks["requested_us"][local] == 5 * S
+        assert remaining_us(system.assess(), 0, local) == 5 * S
         assert system.queue.is_pending(local)
 
     @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def held_bench() -> Bench:
         task("longer", cpu=1, requested_s=20.000001),
     )
     bench.start("long", C)
-    bench.pool.hold_for_critical()
+    bench.pool.reserve()
     return bench
 
 
@@ -217,6 +217,6 @@ def test_balancing_what_does_not_fit() -> None:
 def test_without_critical_tasks_nothing_is_held() -> None:
     bench = Bench(task("x", cpu=8), task("y", cpu=6))
     bench.start("x", C)
-    bench.pool.hold_for_critical()
+    bench.pool.reserve()
 
     assert bench.pool.holders() == {}

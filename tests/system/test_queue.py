@@ -212,7 +212,7 @@ def test_everything_that_names_a_task_moves_with_it() -> None:
     bench.run(batch_job("short", 3, 20), 0)
     bench.queue.finish("gone")
     bench.arrive(Task("critical", {"cpu": 4}, 5, critical=True))
-    bench.pool.hold_for_critical()
+    bench.pool.reserve()
     assert bench.pool.holders() == {"a": 3}
     rows = bench.tables.view.pool.rows
     held_from_us = rows["held_from_us"].copy()

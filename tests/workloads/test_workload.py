@@ -12,12 +12,28 @@ import numpy as np
 import pytest
 
 from lepton_rl.core.errors import InfeasibleTaskError, WorkloadError
+from lepton_rl.core.intake import Intake
 from lepton_rl.core.nodes import Cluster, Node
+from lepton_rl.core.resources import DEFAULT_SCHEMA, ResourceKind, ResourceSchema
 from lepton_rl.core.tasks import Task
 from lepton_rl.workloads.workload import Workload
 from tests.scenarios import random_cluster, random_tasks
 
 TWO_KINDS = Cluster((Node("a", {"cpu": 4, "memory": 8}), Node("b", {"cpu": 2})))
+FIVE_KINDS = Cluster(
+    (Node("a", {"cpu": 4, "memory": 8, "gpu": 1, "fpga": 1, "network": 10}),),
+    ResourceSchema(
+        (
+            ResourceKind("cpu", "cores", 1000),
+            ResourceKind("memory", "GiB", 1024),
+            ResourceKind("network", "Gbit/s", 1000),
+            *DEFAULT_SCHEMA.kinds[2:],
+        )
+    ),
+)
+TWO_DEMANDS = Intake(TWO_KINDS).table(
+    [Task(str(i), {"cpu": 1, "memory": 1}, 9.0) for i in range(5)]
+)
 
 
 def pool(count: int = 5, processors: int = 4) -> Workload:
@@ -41,7 +57,13 @@ def test_tasks_of_a_pool_ask_for_processors() -> None:
     work = pool()
 
     assert len(work) == 5
-    assert work.tasks["demand"].tolist() == [[1000], [2000], [3000], [4000], [1000]]
+    assert work.tasks["demand"].tolist() == [
+        [1000, 0, 0, 0],
+        [2000, 0, 0, 0],
+        [3000, 0, 0, 0],
+        [4000, 0, 0, 0],
+        [1000, 0, 0, 0],
+    ]
     assert work.tasks["size"].tolist() == [1, 2, 3, 4, 1]
     assert work.run_us.tolist() == [10_000_000] * 5
     assert work.skipped == {"too odd: dropped": 3}
@@ -57,7 +79,7 @@ def test_tasks_are_put_in_order_of_arrival() -> None:
 
     assert work.ids.tolist() == ["early", "late", "also late"]
     assert work.run_us.tolist() == [8_000_000, 7_000_000, 9_000_000]
-    assert work.tasks["demand"][0].tolist() == [2000, 3 * 1024]
+    assert work.tasks["demand"][0].tolist() == [2000, 3 * 1024, 0, 0]
 
 
 def test_times_below_a_tick_become_one() -> None:
@@ -89,7 +111,11 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "too few waits": ({"waits_us": np.ones(4, np.int64)}, "waits_us must have one entry a task"),
     "run times in seconds": ({"run_us": np.ones(5)}, "run_us of int64, got .*float64"),
     "narrow run times": ({"run_us": np.ones(5, np.int32)}, "run_us of int64, got .*int32"),
-    "another cluster": ({"cluster": TWO_KINDS}, "written for its cluster of 2 resource kinds"),
+    "another cluster": ({"cluster": FIVE_KINDS}, "written for its cluster of 5 resource kinds"),
+    "a smaller cluster": (
+        {"tasks": TWO_DEMANDS},
+        "of 1 resource kinds, got some that ask for more",
+    ),
     "no run time": ({"run_us": np.array([1, 1, 0, 1, 1])}, "must be > 0"),
 }
 

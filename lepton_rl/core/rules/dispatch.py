@@ -1,4 +1,4 @@
-"""The next decision of order x placement x backfill.
+"""The next decision of order x placement x backfill x preemption.
 
 `decide` is asked again and again at one instant until it answers WAIT. It keeps no memory between
 calls, except where the published RLScheduler protocol needs one (`blocking`).
@@ -11,33 +11,49 @@ from typing import NamedTuple
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.backfill import (
     Backfill,
-    Scratch,
     choose_nodes,
     easy_candidate,
     fixed_shadow_candidate,
-    shadow_pool,
 )
+from lepton_rl.core.rules.conservative import conservative_candidate
 from lepton_rl.core.rules.orders import Order, PriorityWeights, first_in_order
 from lepton_rl.core.rules.placement import Place
+from lepton_rl.core.rules.preemption import first_victim
+from lepton_rl.core.rules.scratch import Scratch
+from lepton_rl.core.rules.shadow import shadow_pool
 from lepton_rl.core.tables import NO_TASK, View
 
-__all__ = ["WAIT", "DispatchRule", "decide", "start_head"]
+__all__ = ["WAIT", "DispatchRule", "decide", "is_preemption", "start_head", "victim_of"]
 
 WAIT = -1
 """No task starts now; ask again after the next event."""
 
 
 class DispatchRule(NamedTuple):
-    """A heuristic: which task, on which nodes, and who may overtake a blocked task."""
+    """A heuristic: which task, on which nodes, who may overtake a blocked task, who gives way."""
 
     order: int = int(Order.FCFS)
     place: int = int(Place.FIRST_FIT)
     backfill: int = int(Backfill.NONE)
     weights: PriorityWeights = PriorityWeights()
     blocking: bool = False  # RLScheduler: the task that comes first stays first until it starts
+    preempt: bool = False  # a blocked task may have preemptible tasks stopped that come after it
 
 
-_EASY, _FIXED_SHADOW = int(Backfill.EASY), int(Backfill.FIXED_SHADOW)
+_EASY, _CONSERVATIVE = int(Backfill.EASY), int(Backfill.CONSERVATIVE)
+_FIXED_SHADOW = int(Backfill.FIXED_SHADOW)
+
+
+@compiled
+def is_preemption(decision: int) -> bool:
+    """Whether `decide` wants a task stopped."""
+    return decision < WAIT
+
+
+@compiled
+def victim_of(decision: int) -> int:
+    """The local index of the task that `decide` wants stopped; its own inverse."""
+    return WAIT - 1 - decision
 
 
 @compiled
@@ -52,17 +68,29 @@ def start_head(view: View, scratch: Scratch, b: int, head: int, place: int, back
         return head
     if backfill == _EASY:
         return easy_candidate(view, scratch, b, head, place)
+    if backfill == _CONSERVATIVE:
+        return conservative_candidate(view, scratch, b, head, place)
     return WAIT
 
 
 @compiled
 def decide(view: View, scratch: Scratch, b: int, rule: DispatchRule) -> int:
-    """The next decision of a heuristic; see `start_head` for what it returns."""
+    """The next decision of a heuristic.
+
+    Returns:
+        What `start_head` returns, or a preemption (`is_preemption`, `victim_of`).
+    """
     if view.status[b].num_pending == 0:
         return WAIT
     if rule.blocking:
         return _decide_blocking(view, scratch, b, rule)
     head = first_in_order(view, b, rule.order, rule.weights)
+    if rule.preempt and not choose_nodes(view, scratch, b, head, rule.place):
+        victim = first_victim(view, scratch, b, head, rule.order, rule.weights)
+        if victim != NO_TASK:
+            return victim_of(victim)
+    elif rule.preempt:
+        return head
     return start_head(view, scratch, b, head, rule.place, rule.backfill)
 
 

@@ -6,10 +6,24 @@ Both are arrays kept in order (arrival, expected end), so that rules walk them w
 from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.placement import give_back
+from lepton_rl.core.rules.allocation import give_back
+from lepton_rl.core.rules.signals import note_arrival, note_start
+from lepton_rl.core.rules.tenants import hold_for_tenant
+from lepton_rl.core.rules.times import corrected_us, duration_us, gang_speed, remaining_us
 from lepton_rl.core.tables import NO_TASK, View
 
-__all__ = ["enter_queue", "enter_run", "leave_queue", "leave_run"]
+__all__ = ["arrive", "correct_outlived", "enter_queue", "enter_run", "leave_queue", "leave_run"]
+
+
+@compiled
+def arrive(view: View, b: int, local: int) -> None:
+    """A task that nothing is known of yet becomes pending."""
+    view.spans[b, local].kept_us = 0
+    view.spans[b, local].served_us = 0
+    view.spans[b, local].running = False
+    view.spans[b, local].stopping = False
+    note_arrival(view, b)
+    enter_queue(view, b, local)
 
 
 @compiled
@@ -58,15 +72,27 @@ def enter_run(view: View, b: int, local: int) -> None:
     """Move a pending task, whose nodes are already taken, to the running set; it starts now."""
     row = view.status[b].first_row + local
     leave_queue(view, b, local)
-    view.spans[b, local].start_us = view.status[b].now_us
-    end_us = view.status[b].now_us + view.tasks[row].requested_us
+    tasks, now_us = view.tasks, view.status[b].now_us
+    speed = gang_speed(view.nodes, tasks[row].task_class, view.held, b, local, tasks[row].replicas)
+    view.spans[b, local].speed = speed
+    view.spans[b, local].start_us = now_us
+    end_us = now_us + duration_us(remaining_us(view, b, local), speed)
     view.spans[b, local].expected_end_us = end_us
-    position = view.status[b].num_running
+    view.spans[b, local].running = True
+    view.spans[b, local].stopping = False
+    hold_for_tenant(view, b, row, 1)
+    note_start(view, b, row)
+    _insert_by_end(view, b, local, view.status[b].num_running)
+    view.status[b].num_running += 1
+
+
+@compiled
+def _insert_by_end(view: View, b: int, local: int, position: int) -> None:
+    """Put a task into the running set; places from `position` on are free to write."""
     while position > 0 and _ends_after(view, b, view.running[b, position - 1], local):
         view.running[b, position] = view.running[b, position - 1]
         position -= 1
     view.running[b, position] = local
-    view.status[b].num_running += 1
 
 
 @compiled
@@ -90,6 +116,10 @@ def leave_run(view: View, b: int, local: int) -> bool:
         view.running[b, later - 1] = view.running[b, later]
     view.status[b].num_running = count - 1
     row = view.status[b].first_row + local
+    view.spans[b, local].running = False
+    view.spans[b, local].stopping = False
+    view.spans[b, local].served_us += view.status[b].now_us - view.spans[b, local].start_us
+    hold_for_tenant(view, b, row, -1)
     for replica in range(view.tasks[row].replicas):
         give_back(
             view.tasks,
@@ -101,3 +131,25 @@ def leave_run(view: View, b: int, local: int) -> bool:
             view.held[b, local, replica].cards,
         )
     return True
+
+
+@compiled
+def correct_outlived(view: View, b: int) -> None:
+    """Raise the expected ends of tasks that outlive a prediction below what their users asked for.
+
+    Every driver calls it when the clock has moved. Where estimates are the users' own, it changes
+    nothing: a task that outlives its request is expected to end now.
+    """
+    position = 0
+    while position < view.status[b].num_running:
+        local = view.running[b, position]
+        if view.spans[b, local].expected_end_us > view.status[b].now_us:
+            return
+        end_us = corrected_us(view, b, local)
+        if end_us <= view.spans[b, local].expected_end_us:
+            position += 1
+            continue
+        for later in range(position + 1, view.status[b].num_running):
+            view.running[b, later - 1] = view.running[b, later]
+        view.spans[b, local].expected_end_us = end_us
+        _insert_by_end(view, b, local, view.status[b].num_running - 1)

@@ -2,36 +2,50 @@
 
 The Lepton reservation holds R_reserve = max(R_req, R_max - R_alloc) of a node
 (`lepton.reserve_amount`): all that is unallocated there, at least what the task needs. So a held
-node is drained: nothing new starts on it, unless it will end before the reservation begins.
+node is drained: nothing new starts on it, unless it will end before the reservation begins. Once
+the task fits, it starts at once, whatever the policy would do: a reservation is a promise.
 """
 
 from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.backfill import Scratch, shadow_pool
-from lepton_rl.core.rules.placement import Place, gang_capacity, give_back, place_gang
+from lepton_rl.core.rules.allocation import give_back
+from lepton_rl.core.rules.backfill import choose_nodes
+from lepton_rl.core.rules.fit import gang_capacity
+from lepton_rl.core.rules.placement import Place, place_gang
+from lepton_rl.core.rules.queueing import correct_outlived
+from lepton_rl.core.rules.scratch import Scratch
+from lepton_rl.core.rules.shadow import shadow_pool
 from lepton_rl.core.tables import NO_TASK, View
 
-__all__ = ["reserve_for_critical"]
+__all__ = ["reserve"]
 
 _BEST_FIT = int(Place.BEST_FIT)
 
 
 @compiled
-def reserve_for_critical(view: View, scratch: Scratch, b: int) -> int:
-    """Renew the reservation: for the first critical task, in FCFS order, that cannot start now.
+def reserve(view: View, scratch: Scratch, b: int) -> int:
+    """Renew expectations and the reservation; every driver calls it before every decision.
 
-    Every driver calls it before every decision, so that policies see the nodes that are held. It
-    costs nothing while no critical task is pending: nodes are held for pending tasks only.
+    Expected ends that have been outlived are corrected. Then nodes are held for the first critical
+    task, in FCFS order, that cannot start now, so that policies see them; without a critical task
+    pending that costs nothing.
 
     Returns:
-        The local index of the task that cannot start now, -1 if none.
+        The local index of a task that nodes were held for and that fits now, NO_TASK if there is
+        none. Its nodes are taken and written to `scratch.choice`: the driver starts it.
     """
+    correct_outlived(view, b)
     if view.status[b].num_critical == 0:
         return NO_TASK
     pool = view.pool
+    promised = NO_TASK
     for m in range(view.nodes.rows.shape[0]):
-        pool.rows[b, m].held_by = NO_TASK
+        if pool.rows[b, m].held_by != NO_TASK:
+            promised = pool.rows[b, m].held_by
+            pool.rows[b, m].held_by = NO_TASK
+    if promised != NO_TASK and choose_nodes(view, scratch, b, promised, _BEST_FIT):
+        return promised
     for position in range(view.status[b].num_pending):
         local = view.pending[b, position]
         row = view.status[b].first_row + local
@@ -39,7 +53,7 @@ def reserve_for_critical(view: View, scratch: Scratch, b: int) -> int:
             continue
         if gang_capacity(view.tasks, view.nodes, pool, b, row) < view.tasks[row].replicas:
             _hold(view, scratch, b, local, row)
-            return local
+            return NO_TASK
     return NO_TASK
 
 
@@ -48,20 +62,7 @@ def _hold(view: View, scratch: Scratch, b: int, local: int, row: int) -> None:
     """Hold the nodes on which the task fits first, if running tasks end when they said."""
     tasks, nodes, later = view.tasks, view.nodes, scratch.pool
     shadow_us = shadow_pool(view, scratch, b, local)
-    for m in range(nodes.rows.shape[0]):
-        later.rows[b, m].held_by = NO_TASK
-    fits = place_gang(
-        tasks,
-        nodes,
-        later,
-        b,
-        local,
-        row,
-        shadow_us,
-        _BEST_FIT,
-        scratch.choice,
-    )
-    if not fits:
+    if not place_gang(view, b, later, b, local, shadow_us, _BEST_FIT, scratch):
         return
     for replica in range(tasks[row].replicas):
         m = scratch.choice[b, replica].node

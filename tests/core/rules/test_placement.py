@@ -376,7 +376,19 @@ class TestPlaces:
         shop.take("cores", 1)
 
         assert shop.place("one", Place.LEAST_LOADED) == [1]
-        assert shop.place("one", Place.BEST_FIT) == [0]
+
+    def test_best_fit_leaves_the_fewest_cores_and_cards_of_the_largest_node_over(self) -> None:
+        # "a" keeps 1/8 of the largest node's cores, "b" 4/8, "c" 3/8 and a card of two.
+        nodes = [
+            Node("b", {"cpu": 8}),
+            Node("c", {"cpu": 4, "gpu": 1}, "T4"),
+            Node("a", {"cpu": 2, "memory": 64}),
+            Node("wide", {"cpu": 1, "gpu": 2}, "T4"),
+        ]
+        shop = Shop(nodes, half={"demand": {"cpu": 3}}, one={"demand": {"cpu": 1}})
+        shop.take("half", 0)
+
+        assert shop.place("one", Place.BEST_FIT) == [2]
 
 
 class TestHeldNodes:

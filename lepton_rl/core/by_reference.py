@@ -1,0 +1,133 @@
+"""Named tuples of arrays that compiled functions hand on as one pointer.
+
+Numba passes a tuple by its fields, and an array by seven or more numbers, so a function that takes
+all tables of a simulation would have some 300 arguments: most of the compile time, and of the time
+of a call. `@by_reference` tuples become a pointer to their fields instead. In the source nothing
+changes: `view.pool.rows` reads the same.
+
+The pointer is valid for the call from Python that made it. Compiled code must not return such a
+tuple, nor change which arrays it names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, TypeVar
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.datamodel import models
+from numba.core.extending import (
+    NativeValue,
+    lower_getattr_generic,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+
+__all__ = ["by_reference"]
+
+C = TypeVar("C", bound=type)
+
+
+class Reference(types.Type):
+    """Type of a pointer to the fields of a named tuple."""
+
+    def __init__(self, pointee: Any) -> None:
+        self.pointee = pointee
+        super().__init__(name=f"Reference({pointee})")
+
+    @property
+    def mangling_args(self) -> tuple[str, tuple[int]]:
+        """A short name for symbols; the whole one has thousands of letters."""
+        digest = hashlib.sha256(self.name.encode()).digest()[:7]
+        return "Reference", (int.from_bytes(digest, "big"),)
+
+
+@register_model(Reference)
+class _ReferenceModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        pointee = dmm.lookup(fe_type.pointee).get_value_type()
+        super().__init__(dmm, fe_type, pointee.as_pointer())
+
+
+@infer_getattr
+class _ReferenceFields(AttributeTemplate):
+    key = Reference
+
+    def generic_resolve(  # type: ignore[override]
+        self, reference: Any, name: str
+    ) -> Any:
+        fields = reference.pointee.fields
+        if name not in fields:
+            return None
+        found = reference.pointee.types[fields.index(name)]
+        return Reference(found) if isinstance(found, types.NamedTuple) else found
+
+
+@lower_getattr_generic(Reference)
+def _load_field(context: Any, builder: Any, reference: Any, pointer: Any, name: str) -> Any:
+    index = reference.pointee.fields.index(name)
+    field = cgutils.gep_inbounds(builder, pointer, 0, index)
+    kind = reference.pointee.types[index]
+    if isinstance(kind, types.NamedTuple):
+        return field
+    return _load(builder, field, is_array=isinstance(kind, types.Array))
+
+
+def _load(builder: Any, pointer: Any, *, is_array: bool) -> Any:
+    """The value behind a pointer, part by part, so that LLVM drops what is not used.
+
+    Arrays are borrowed: without their owner (the first two fields), so nobody counts references.
+    The fields never change during a call, which LLVM could not know by itself.
+    """
+    kind = pointer.type.pointee
+    if not isinstance(kind, ir.LiteralStructType | ir.ArrayType):
+        value = builder.load(pointer)
+        value.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return value
+    count = len(kind.elements) if isinstance(kind, ir.LiteralStructType) else kind.count
+    value = ir.Constant(kind, ir.Undefined)
+    for part in range(count):
+        if is_array and part < _OWNERS:
+            each = ir.Constant(kind.elements[part], None)
+        else:
+            inner = cgutils.gep_inbounds(builder, pointer, 0, part)
+            each = _load(builder, inner, is_array=False)
+        value = builder.insert_value(value, each, part)
+    return value
+
+
+_OWNERS = 2
+"""Fields of Numba's array structure that name its owner: meminfo and parent."""
+
+
+@unbox(Reference)
+def _unbox_reference(reference: Any, given: Any, c: Any) -> Any:
+    fields = c.unbox(reference.pointee, given)
+
+    def cleanup() -> None:
+        if fields.cleanup is not None:
+            fields.cleanup()
+        c.context.nrt.decref(c.builder, reference.pointee, fields.value)
+
+    pointer = cgutils.alloca_once_value(c.builder, fields.value)
+    return NativeValue(pointer, is_error=fields.is_error, cleanup=cleanup)
+
+
+def by_reference(cls: C) -> C:
+    """Let compiled functions take this named tuple, whose fields are arrays, as a pointer."""
+
+    @typeof_impl.register(cls)
+    def _typeof(value: Any, context: Any) -> Any:
+        return Reference(_plain_type(value, context))
+
+    return cls
+
+
+def _plain_type(value: Any, context: Any) -> Any:
+    """Numba's own type of a named tuple, and of those in it."""
+    if not (isinstance(value, tuple) and hasattr(value, "_fields")):
+        return typeof_impl(value, context)
+    return types.NamedTuple([_plain_type(each, context) for each in value], type(value))

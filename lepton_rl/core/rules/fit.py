@@ -1,0 +1,89 @@
+"""Whether and how often a task fits on a node, on the pool, or on an idle cluster."""
+
+from __future__ import annotations
+
+from lepton_rl.core.compiled import compiled
+from lepton_rl.core.resources import CARD
+from lepton_rl.core.tables import NEVER_US, NO_TASK, NodeTable, PoolTable, Records
+
+__all__ = ["first_without_room", "gang_capacity", "held_from_us", "replica_capacity"]
+
+_MANY = 1 << 30
+
+
+@compiled
+def replica_capacity(
+    tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int
+) -> int:
+    """How many replicas of task `row` node `m` could take now (0 if it is not allowed there).
+
+    Only the resources: whether the node is held for another task is the caller's question. A node
+    that is draining or down takes nothing; no other rule asks for that.
+    """
+    if not nodes.rows[m].accepting:
+        return 0
+    if (nodes.rows[m].labels & tasks[row].labels) != tasks[row].labels:
+        return 0
+    if tasks[row].models != 0 and (nodes.rows[m].model & tasks[row].models) == 0:
+        return 0
+    num_devices = nodes.card_start.shape[0] - 1
+    num_divisible = nodes.total.shape[0] - num_devices
+    most = _MANY
+    for k in range(num_divisible):
+        if tasks[row].demand[k] > 0:
+            most = min(most, pool.rows[b, m].free[k] // tasks[row].demand[k])
+    for device in range(num_devices):
+        wanted = tasks[row].demand[num_divisible + device]
+        if wanted > 0:
+            most = min(most, _card_capacity(nodes, pool, b, m, device, wanted))
+    if tasks[row].exclusive:
+        if pool.rows[b, m].replicas_on > 0:
+            return 0
+        most = min(most, 1)
+    return most
+
+
+@compiled
+def _card_capacity(
+    nodes: NodeTable, pool: PoolTable, b: int, m: int, device: int, wanted: int
+) -> int:
+    """How often the device demand `wanted` (milli-cards) fits on the free cards of node `m`."""
+    found = 0
+    for column in range(nodes.card_start[device], nodes.card_start[device + 1]):
+        if wanted < CARD:
+            found += pool.card_free[b, m, column] // wanted
+        elif pool.card_free[b, m, column] == CARD:
+            found += 1
+    if wanted < CARD:
+        return found
+    return found // (wanted // CARD)
+
+
+@compiled
+def gang_capacity(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int) -> int:
+    """Replicas of task `row` that the pool could take now, counted up to its gang size."""
+    needed = tasks[row].replicas
+    found = 0
+    for m in range(nodes.rows.shape[0]):
+        found += replica_capacity(tasks, nodes, pool, b, row, m)
+        if found >= needed:
+            return needed
+    return found
+
+
+@compiled
+def first_without_room(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int) -> int:
+    """First row of `tasks` whose gang the pool could not take now, -1 if there is none."""
+    for row in range(tasks.shape[0]):
+        if gang_capacity(tasks, nodes, pool, b, row) < tasks[row].replicas:
+            return row
+    return -1
+
+
+@compiled
+def held_from_us(pool: PoolTable, p: int, m: int, local: int) -> int:
+    """When node `m` is reserved for a task other than `local`, NEVER_US if it is not."""
+    holder = pool.rows[p, m].held_by
+    if holder in (NO_TASK, local):
+        return NEVER_US
+    return pool.rows[p, m].held_from_us
