@@ -8,6 +8,7 @@ was killed, it offers the same task to the next one.
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -87,7 +88,7 @@ def look(folder: Path, client: Client, kills: int, seconds: float) -> Figures:
     adopted = sum(check_report(report, evidence) for report in reports)
     lives = read_journal(folder / "journal.sqlite")
     check_nothing_is_lost(lives, client)
-    check_each_completed_once(lives, evidence)
+    check_each_completed_once(lives, evidence, folder / "run")
     assert not list((folder / "run" / ".active").glob("*/*")), "an end was never acknowledged"
     return Figures(
         kills, len(lives), len(evidence.runs), len(reports), adopted, most_cores,
@@ -122,19 +123,27 @@ def needs_one_that_failed(task: Task, lives: dict[str, TaskLife]) -> bool:
     return any(lives[name].outcome is not Outcome.COMPLETED for name in task.depends_on)
 
 
-def check_each_completed_once(lives: dict[str, TaskLife], evidence: Evidence) -> None:
-    """A success that counts has one process for each replica, and there is no other success."""
+def check_each_completed_once(lives: dict[str, TaskLife], evidence: Evidence, run_dir: Path) -> int:
+    """A success that counts has one process for each replica; any other came after a stop.
+
+    Returns:
+        How many runs were a success, but only after somebody had asked them to stop.
+    """
     runs_of: dict[str, list[Run]] = evidence.of()
     assert runs_of.keys() <= lives.keys()
+    too_late = 0
     for task_id, life in lives.items():
         done = [run for run in runs_of.get(task_id, ()) if run.how == "done"]
         if life.outcome is Outcome.COMPLETED:
             counted = [(life.attempt, replica) for replica in range(life.task.num_replicas)]
             kept = sorted((run.attempt, run.replica) for run in done if run.attempt == life.attempt)
             assert kept == counted, (life, done)
-        others = Counter(run.attempt for run in done if run.attempt != life.attempt)
-        # Of a gang that was stopped, some replicas may have been quicker than the signal.
-        assert all(count < life.task.num_replicas for count in others.values()), (life, done)
+            done = [run for run in done if run.attempt != life.attempt]
+        for run in done:
+            status = json.loads((run_dir / task_id / f"{run.attempt}" / "exit_status").read_text())
+            assert status["outcome"] != "completed", (life, run)
+            too_late += 1
+    return too_late
 
 
 def test_killed_ten_times(tmp_path: Path) -> None:
