@@ -1,4 +1,4 @@
-"""A live scheduler killed at any point: no task is lost, none runs twice at once, capacity is exact.
+"""A live scheduler killed at any point: nothing is lost, nothing runs twice, capacity is exact.
 
 The scheduler, the executor and the journal are the real ones. The evidence is not theirs: each task
 is a process that tells a ledger when it begins and ends, holds a lock meanwhile, and says so if

@@ -18,7 +18,7 @@ import time
 FAILED, FOUND_TWICE = 3, 99
 
 
-class Stopped(Exception):
+class StopError(Exception):
     """SIGTERM."""
 
 
@@ -35,7 +35,7 @@ def tell(folder: str, what: str, demand: str) -> None:
 
 
 def stop(number: int, frame: object) -> None:
-    raise Stopped
+    raise StopError
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def main() -> int:
             code = FAILED
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         tell(folder, "done" if code == 0 else "failed", demand)
-    except Stopped:
+    except StopError:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         tell(folder, "stopped", demand)
         return 128 + signal.SIGTERM
