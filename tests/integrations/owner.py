@@ -2,8 +2,8 @@
 
     python -m tests.integrations.owner RUN_DIR
 
-reads one JSON list a line, `["start", id, script]`, `["completions"]` or `["acknowledge"]` (what was
-told last), and answers each with one.
+reads one JSON list a line, `["start", id, script]`, `["completions"]` or `["acknowledge"]` (what it
+has told last), and answers each with one.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Figures:
     seconds: float
 
 
-def kill_at_random(folder: Path, kills: int, seed: int, pause_s: float = 0.0) -> Figures:
+def kill_at_random(folder: Path, kills: int, seed: int) -> Figures:
     """Kill schedulers at random until it is enough, let the last one drain, and look."""
     (folder / "doors").mkdir()
     chance, client, began = random.Random(seed), Client(folder, seed), time.monotonic()
@@ -67,8 +67,8 @@ def kill_at_random(folder: Path, kills: int, seed: int, pause_s: float = 0.0) ->
         theirs.close()
         client.talk_to(ours)
         if number < kills:
-            longest_s = chance.choice((0.1, 0.4, 1.5))
-            time.sleep(chance.uniform(0, longest_s))
+            # Mostly soon after its birth: then it recovers.
+            time.sleep(chance.uniform(0, chance.choice((0.2, 0.5, 3.0))))
             assert process.is_alive(), "it ended by itself: see its traceback above"
             process.kill()
         else:
@@ -156,7 +156,7 @@ def test_killed_ten_times(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_two_hundred_times(tmp_path: Path) -> None:
-    figures = kill_at_random(tmp_path, kills=220, seed=2)
+    figures = kill_at_random(tmp_path, kills=240, seed=2)
     print(figures)
 
     assert figures.tasks >= 2000
