@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lepton_rl.core.errors import JournalError
+from lepton_rl.core.errors import InfeasibleTaskError, JournalError
 from lepton_rl.core.nodes import Cluster, Node, NodeState
 from lepton_rl.core.policy import Decision, Preempt
 from lepton_rl.core.tables import View
@@ -505,3 +505,19 @@ def test_an_attempt_from_the_future_is_foreign(executor: Remembering) -> None:
 
     assert system.state_of("a") is TaskState.RUNNING
     assert system.monitor.incidents == {"foreign-completion": 1}
+
+
+def test_a_list_of_tasks_is_one_batch_and_a_bad_one_keeps_those_before_it(
+    place: Path, executor: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal.open(place) as journal:
+        system = system_of(journal, executor)
+        batches = batches_of(journal, monkeypatch)
+        system.submit_all([job(f"t{n}") for n in range(5)])
+        assert [len(batch) for batch in batches] == [5]
+        with pytest.raises(InfeasibleTaskError, match="'big'"):
+            system.submit_all([job("before"), job("big", 99), job("after")])
+
+        names = [life.task.id for life in journal.recover().tasks]
+        assert names == ["t0", "t1", "t2", "t3", "t4", "before"]
+        assert [entry.task.id for entry in system.queue.unfinished()] == names
