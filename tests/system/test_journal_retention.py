@@ -16,6 +16,7 @@ from lepton_rl.system import Failures, Scheduler, SimulatedExecutor
 from lepton_rl.system.journal import (
     Ended,
     Journal,
+    JournalEvent,
     JournalSettings,
     Outcome,
     Starting,
@@ -137,3 +138,25 @@ def test_tasks_may_depend_on_those_that_ended_long_ago(place: Path) -> None:
 
         states = [second.state_of(name) for name in "xy"]
     assert states == [TaskState.COMPLETED, TaskState.CANCELLED]
+
+
+def test_it_keeps_the_file_small(tmp_path: Path) -> None:
+    sizes = {}
+    for retain in (None, 0):
+        place, settings = tmp_path / str(retain), JournalSettings(retain_ended=retain)
+        with Journal.open(place, settings) as journal:
+            for first in range(0, 2000, 100):
+                end_at_once(journal, first, first + 100)
+            journal.compact()
+        sizes[retain] = place.stat().st_size
+
+    assert sizes[0] < sizes[None] / 2
+
+
+def end_at_once(journal: Journal, first: int, last: int) -> None:
+    events: list[JournalEvent] = []
+    for n in range(first, last):
+        task = Task(f"t{n}", {"cpu": 1}, 10)
+        events += [Submitted(n, task), Starting(n, task.id, 1, ("a",))]
+        events.append(Ended(n, task.id, 1, "completed", 0))
+    journal.append(events)

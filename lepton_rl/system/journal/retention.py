@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from lepton_rl.system.journal.ledger import ForgottenLife
 from lepton_rl.system.journal.schema import HISTORY, packed, unpacked
@@ -13,12 +13,6 @@ __all__ = ["count_reduced", "reduce_history"]
 
 _AT_ONCE = 2_000
 """Tasks that one transaction reduces at most, so that none takes long."""
-
-_REDUCE = (
-    update(HISTORY)
-    .where(HISTORY.c.number == bindparam("which"))
-    .values(record=bindparam("less"), crc=bindparam("sum"))
-)
 
 
 def count_reduced(connection: Connection, num_history: int) -> int:
@@ -50,10 +44,12 @@ def reduce_history(connection: Connection, num_reduced: int, up_to: int) -> int:
     last = min(up_to, num_reduced + _AT_ONCE)
     if last <= num_reduced:
         return num_reduced
-    which = select(HISTORY).where(HISTORY.c.number.between(num_reduced + 1, last))
-    rows = [_reduced(row) for row in connection.execute(which).all()]
+    which = HISTORY.c.number.between(num_reduced + 1, last)
+    rows = [_reduced(row) for row in connection.execute(select(HISTORY).where(which)).all()]
+    # Not an update: SQLite would leave the pages as they are, each of them nearly empty.
+    connection.execute(delete(HISTORY).where(which))
     if rows:
-        connection.execute(_REDUCE, rows)
+        connection.execute(insert(HISTORY), rows)
     return last
 
 
@@ -64,4 +60,4 @@ def _is_reduced(connection: Connection, number: int) -> bool:
 
 def _reduced(row: Any) -> dict[str, Any]:
     less = packed(HISTORY, row.number, ForgottenLife(unpacked(HISTORY, row).outcome))
-    return {"which": row.number, "less": less["record"], "sum": less["crc"]}
+    return {**less, "task_key": row.task_key, "end_us": row.end_us}
