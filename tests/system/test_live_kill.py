@@ -52,6 +52,7 @@ class Figures:
     known: int
     outcomes: dict[str, int]
     incidents: dict[str, int]
+    too_late: int  # runs that were a success after they were to be stopped
     seconds: float
 
 
@@ -88,12 +89,13 @@ def look(folder: Path, client: Client, kills: int, seconds: float) -> Figures:
     adopted = sum(check_report(report, evidence) for report in reports)
     lives = read_journal(folder / "journal.sqlite")
     check_nothing_is_lost(lives, client)
-    check_each_completed_once(lives, evidence, folder / "run")
+    too_late = check_each_completed_once(lives, evidence, folder / "run")
     assert not list((folder / "run" / ".active").glob("*/*")), "an end was never acknowledged"
     return Figures(
         kills, len(lives), len(evidence.runs), len(reports), adopted, most_cores,
         client.resubmitted, client.known,
-        dict(Counter(str(life.outcome) for life in lives.values())), client.incidents, seconds,
+        dict(Counter(str(life.outcome) for life in lives.values())), client.incidents,
+        too_late, seconds,
     )  # fmt: skip
 
 
