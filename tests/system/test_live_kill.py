@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from tests.system.live_kill.victim import live_until_killed
 from tests.system.live_kill.work import must_fail
 
 PATIENCE_S = 180.0
+MEAN_STEPS = 60
+"""Calls of journal and executor that a scheduler lives for, before and after counted."""
 
 
 @dataclass
@@ -57,26 +60,33 @@ class Figures:
 
 
 def kill_at_random(folder: Path, kills: int, seed: int) -> Figures:
-    """Kill schedulers at random until it is enough, let the last one drain, and look."""
+    """Kill schedulers at random until it is enough, let the last one drain, and look.
+
+    Half of them are killed at a random time, half between two steps of the protocol.
+    """
     (folder / "doors").mkdir()
     chance, client, began = random.Random(seed), Client(folder, seed), time.monotonic()
     for number in range(kills + 1):
         ours, theirs = Pipe()
-        arguments = (folder, number, ("normal", "full")[number % 2], theirs)
+        is_last = number == kills
+        step = None if is_last or chance.random() < 0.5 else int(chance.expovariate(1 / MEAN_STEPS))
+        arguments = (folder, number, ("normal", "full")[number % 2], step, theirs)
         process = PROCESSES.Process(target=live_until_killed, args=arguments)
         process.start()
         theirs.close()
         client.talk_to(ours)
-        if number < kills:
+        if is_last:
+            client.finish()
+            ours.close()
+        elif step is not None:
+            process.join(PATIENCE_S)
+        else:
             # Mostly soon after its birth: then it recovers.
             time.sleep(chance.uniform(0, chance.choice((0.2, 0.5, 3.0))))
             assert process.is_alive(), "it ended by itself: see its traceback above"
             process.kill()
-        else:
-            client.finish()
-            ours.close()
         process.join(PATIENCE_S)
-        assert process.exitcode == (-9 if number < kills else 0)
+        assert process.exitcode == (0 if is_last else -signal.SIGKILL)
     return look(folder, client, kills, time.monotonic() - began)
 
 

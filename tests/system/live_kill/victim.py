@@ -17,6 +17,7 @@ from lepton_rl.core.tasks import Task
 from lepton_rl.integrations.local import LocalExecutor, LocalSettings
 from lepton_rl.system import Scheduler
 from lepton_rl.system.journal import Journal, JournalSettings
+from tests.system.live_kill.doom import Doom
 from tests.system.live_kill.work import CLUSTER, Restless
 
 DRAIN_S = 120.0
@@ -25,10 +26,11 @@ DRAIN_S = 120.0
 class Victim:
     """Serves one client until it is killed, or told to drain."""
 
-    def __init__(self, folder: Path, seed: int, synchronous: str) -> None:
+    def __init__(self, folder: Path, seed: int, synchronous: str, doom: Doom) -> None:
         settings = JournalSettings(synchronous=synchronous, compact_every=100)
         self.journal = Journal.open(folder / "journal.sqlite", settings)
         self.executor = LocalExecutor(folder / "run", LocalSettings(stop_grace_s=1.0))
+        doom.watch(self.journal, self.executor)
         policy = Restless(seed)
         self.scheduler = Scheduler(CLUSTER, policy, self.executor, journal=self.journal)
         policy.may_preempt = self.preemptible
@@ -95,9 +97,11 @@ def append(path: Path, line: str) -> None:
     os.close(file)
 
 
-def live_until_killed(folder: Path, seed: int, synchronous: str, client: Connection) -> None:
-    """Entry point."""
-    victim = Victim(folder, seed, synchronous)
+def live_until_killed(
+    folder: Path, seed: int, synchronous: str, step: int | None, client: Connection
+) -> None:
+    """Entry point; it dies by itself at a step of the protocol, if one is named."""
+    victim = Victim(folder, seed, synchronous, Doom(step))
     while True:
         try:
             request = client.recv()
