@@ -115,12 +115,12 @@ class JournalRecorder(Recorder):
 
     def ended(self, entry: Entry, now_us: int) -> None:
         """See `Recorder`."""
+        task_id, reason = entry.task.id, entry.reason
         if entry.state is TaskState.CANCELLED:
-            self._write(written.Cancelled(now_us, entry.task.id))
+            self._write(written.Cancelled(now_us, task_id, reason))
         else:
-            outcome = _ENDED[entry.state]
-            attempt = entry.attempts
-            self._write(written.Ended(now_us, entry.task.id, attempt, outcome, entry.exit_code))
+            outcome, code = _ENDED[entry.state], entry.exit_code
+            self._write(written.Ended(now_us, task_id, entry.attempts, outcome, code, reason))
 
     def node_changed(self, name: str, state: NodeState, now_us: int) -> None:
         """See `Recorder`."""

@@ -172,6 +172,7 @@ class Steps:
             self._start_run(attempt, decision)
         except JournalError:
             self.pool.undo(decision.task)
+            entry.attempts -= 1  # it was not written, so its number is still the next
             raise
         except Exception as error:
             self.pool.undo(decision.task)
@@ -247,7 +248,7 @@ class Steps:
     def _after_its_start(self, end: Completion) -> Completion:
         """No run ends before it began, whatever the clock of its executor says."""
         started_us = self.queue.entry(end.task_id).started_us
-        return replace(end, end_us=max(end.end_us, started_us))
+        return end if end.end_us >= started_us else replace(end, end_us=started_us)
 
     def _was_settled(self, end: Completion) -> bool:
         """Whether a run is over for us: an executor tells its end until that is acknowledged."""

@@ -284,6 +284,24 @@ def test_what_happens_at_one_instant_is_one_batch(
     assert [len(batch) for batch in batches] == [6]
 
 
+def test_a_start_that_could_not_be_written_did_not_happen(
+    place: Path, executor: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal.open(place) as journal:
+        system = system_of(journal, executor)
+        system.submit(job("a"))
+        monkeypatch.setattr(journal, "append", refuse)
+        with pytest.raises(JournalError, match="disk full"):
+            system.run_until(1)
+        assert executor.calls == []
+        assert system.pool.loads() == {"a": 0, "b": 0}
+        monkeypatch.undo()
+        system.drain("b")
+        system.run_until(2)
+
+        assert executor.calls == [("start", "a", 1)]
+
+
 # --- Recovery
 
 
