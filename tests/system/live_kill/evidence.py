@@ -121,8 +121,14 @@ def check_cards(evidence: Evidence) -> None:
         assert all(card < CARDS for card in run.cards), run
 
 
-def check_report(report: dict[str, Any], evidence: Evidence) -> int:
-    """After a restart, exactly what runs is in use; returns how many tasks were adopted."""
+def check_report(report: dict[str, Any], evidence: Evidence) -> tuple[int, int]:
+    """After a restart, exactly what runs is in use.
+
+    Returns:
+        Tasks that were adopted, and processes that ran at that moment; the difference had ended
+        while no scheduler lived.
+    """
+    seen = 0
     on_nodes, at_ns = report["on_nodes"], report["at"]
     used = {node.name: dict.fromkeys(node.capacity, 0.0) for node in CLUSTER.nodes}
     for each in on_nodes.values():
@@ -137,7 +143,8 @@ def check_report(report: dict[str, Any], evidence: Evidence) -> int:
         if run.end_ns is not None and run.start_ns < at_ns < run.end_ns:
             assert run.task_id in on_nodes, f"{run.task_id} ran, and nobody knew"
             believed = on_nodes[run.task_id]
+            seen += 1
             assert believed["attempt"] == run.attempt
             assert CLUSTER.nodes[believed["nodes"][run.replica]].name == run.node
             assert tuple(believed["cards"][run.replica].get("gpu", ())) == run.cards
-    return len(on_nodes)
+    return len(on_nodes), seen

@@ -1,6 +1,6 @@
 """The command of every task: it tells a ledger that it runs, and bars its own door meanwhile.
 
-    python ledger_task.py FOLDER SECONDS EXIT_CODE FAILS_AT_FIRST DEMAND
+    python ledger_task.py FOLDER SECONDS SECONDS_TO_STOP EXIT_CODE FAILS_AT_FIRST DEMAND
 
 It imports nothing of ours, so what it tells is evidence that no scheduler has made. Each line is
 one write at the end of FOLDER/ledger: what, task, attempt, replica, process, nanoseconds since
@@ -39,7 +39,7 @@ def stop(number: int, frame: object) -> None:
 
 
 def main() -> int:
-    folder, seconds, exit_code, fails_at_first, demand = sys.argv[1:]
+    folder, seconds, seconds_to_stop, exit_code, fails_at_first, demand = sys.argv[1:]
     door = f"{folder}/doors/{os.environ['LEPTON_TASK_ID']}.{os.environ['LEPTON_REPLICA']}"
     lock = os.open(door, os.O_WRONLY | os.O_CREAT)
     try:
@@ -58,6 +58,7 @@ def main() -> int:
         tell(folder, "done" if code == 0 else "failed", demand)
     except StopError:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(float(seconds_to_stop))
         tell(folder, "stopped", demand)
         return 128 + signal.SIGTERM
     return code

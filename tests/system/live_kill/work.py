@@ -23,7 +23,7 @@ def task_number(number: int, seed: int, folder: Path) -> Task:
     """A task like all others, but for its number."""
     chance = random.Random(f"{seed}/{number}")
     always_fails, fails_at_first = chance.random() < 0.03, chance.random() < 0.06
-    seconds = chance.choice((0, 0, 0.01, 0.03, 0.4))
+    seconds, to_stop = chance.choice((0, 0, 0.02, 0.4, 0.8)), chance.choice((0, 0.3))
     cpu, gpu = chance.randint(1, 3), chance.choice((0, 0, 0, 1, 0.5))
     previous = chance.randint(0, number) if chance.random() < 0.1 else number
     return Task(
@@ -35,7 +35,7 @@ def task_number(number: int, seed: int, folder: Path) -> Task:
         preemptible=chance.random() < 0.3,
         depends_on=(f"t{previous}",) if previous < number else (),
         command=(
-            *(sys.executable, "-I", "-S", _SCRIPT, str(folder), str(seconds)),
+            *(sys.executable, "-I", "-S", _SCRIPT, str(folder), str(seconds), str(to_stop)),
             *("4" if always_fails else "0", "yes" if fails_at_first else "no", f"{cpu}/{gpu}"),
         ),
     )
@@ -43,7 +43,7 @@ def task_number(number: int, seed: int, folder: Path) -> Task:
 
 def must_fail(task: Task) -> bool:
     """Whether no run of it can be a success."""
-    return task.command[6] != "0"
+    return task.command[7] != "0"
 
 
 class Restless:
