@@ -240,9 +240,10 @@ class Steps:
             self.monitor.incident(EXECUTOR_ERROR)
             _log.exception("the executor cannot tell what has ended")
         self._acknowledge([each for each in told if self._was_settled(each)])
-        for each in told:
-            if not self._was_settled(each) and (self._strict or self._is_ours(each)):
-                self._ended.append(self._after_its_start(each))
+        self._ended += [each for each in told if not self._was_settled(each)]
+        if not self._strict:
+            self._ended = [each for each in self._ended if self._is_ours(each)]
+        self._ended = [self._after_its_start(each) for each in self._ended]
         self._ended.sort(key=lambda each: (each.end_us, self.queue.local_of(each.task_id)))
 
     def _after_its_start(self, end: Completion) -> Completion:

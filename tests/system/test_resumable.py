@@ -16,7 +16,7 @@ from lepton_rl.core.tables import View
 from lepton_rl.core.tasks import Task, TaskState
 from lepton_rl.integrations.local import LocalExecutor, LocalSettings
 from lepton_rl.policies.registry import heuristic
-from lepton_rl.system import Completion, MonotonicClock, Outcome, Scheduler
+from lepton_rl.system import Completion, MonotonicClock, Outcome, Scheduler, SimulatedExecutor
 from lepton_rl.system.journal import (
     CancelRequested,
     Ended,
@@ -539,3 +539,19 @@ def test_a_list_of_tasks_is_one_batch_and_a_bad_one_keeps_those_before_it(
         names = [life.task.id for life in journal.recover().tasks]
         assert names == ["t0", "t1", "t2", "t3", "t4", "before"]
         assert [entry.task.id for entry in system.queue.unfinished()] == names
+
+
+def test_an_end_that_is_told_twice_while_it_waits_for_its_turn_is_counted_and_ignored() -> None:
+    """By an executor that does not count attempts; one event at a time."""
+
+    class Twice(SimulatedExecutor):
+        def completions(self, now_us: int) -> list[Completion]:
+            return [each for end in super().completions(now_us) for each in (end, end)]
+
+    policy = heuristic("fcfs")
+    system = Scheduler(CLUSTER, policy, Twice(), strict=False, event_batching="single")
+    system.submit_all([job("a"), job("b"), job("c", submit_time_s=30)])
+    system.run()
+
+    assert {record.outcome for record in system.records} == {TaskState.COMPLETED}
+    assert system.monitor.incidents == {"foreign-completion": 3}
