@@ -64,10 +64,11 @@ def rates(folder: Path, synchronous: str) -> None:
             print(f"{synchronous:>6}  batch {size:>4}  {rate:>8.0f} events/s  {each_ms:>7.2f} ms")
 
 
-def opening(folder: Path) -> None:
-    """Print the time to open as the history grows."""
-    place, settings = folder / "history", JournalSettings(synchronous="normal")
-    for tasks in (1_000, 10_000, 50_000):
+def opening(folder: Path, retain_ended: int | None) -> None:
+    """Print size and time to open as the history grows."""
+    place = folder / f"history-{retain_ended}"
+    settings = JournalSettings(synchronous="normal", retain_ended=retain_ended)
+    for tasks in (1_000, 10_000, 100_000):
         with Journal.open(place, settings) as journal:
             begun, source = journal.recover().num_finished, events(str(tasks))
             for _ in range((tasks - begun) // 250):
@@ -77,7 +78,13 @@ def opening(folder: Path) -> None:
             spent_ms = (time.perf_counter() - begin) * 1e3
             size_mb = place.stat().st_size / 1e6
             finished = journal.recover().num_finished
-            print(f"{finished:>6} finished tasks, {size_mb:>5.1f} MB: opened in {spent_ms:.0f} ms")
+            kept = sum(1 for _ in journal.history())
+            assert finished == tasks
+            assert kept >= min(tasks, finished if retain_ended is None else retain_ended)
+            print(
+                f"{finished:>6} finished tasks, {kept:>6} of them in full, {size_mb:>5.1f} MB:"
+                f" opened in {spent_ms:.0f} ms"
+            )
 
 
 def main() -> None:
@@ -87,7 +94,8 @@ def main() -> None:
         print(f"a write and fdatasync: {disk_wait_ms(folder):.2f} ms")
         for synchronous in ("full", "normal"):
             rates(folder, synchronous)
-        opening(folder)
+        for retain_ended in (None, 10_000):
+            opening(folder, retain_ended)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ submit -> TaskQueue -> Scheduler(policy) -> ResourcePool -> Executor -> Monitor
 """
 
 from lepton_rl.system.clocks import MonotonicClock
-from lepton_rl.system.executor import Completion, Executor, Outcome
+from lepton_rl.system.executor import Completion, Executor, Outcome, Resumable, UsesCards
 from lepton_rl.system.monitor import Interruption, Monitor, TaskRecord
 from lepton_rl.system.pool import Refusal, ResourcePool
 from lepton_rl.system.queue import TaskQueue
@@ -22,8 +22,10 @@ __all__ = [
     "Outcome",
     "Refusal",
     "ResourcePool",
+    "Resumable",
     "Scheduler",
     "SimulatedExecutor",
     "TaskQueue",
     "TaskRecord",
+    "UsesCards",
 ]

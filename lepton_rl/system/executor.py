@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from lepton_rl.core.tasks import Task
 
-__all__ = ["Cards", "Completion", "Executor", "Outcome", "UsesCards"]
+__all__ = ["Cards", "Completion", "Executor", "Outcome", "Resumable", "UsesCards"]
 
 Cards: TypeAlias = Mapping[str, tuple[int, ...]]
 """Device kind -> indices of the cards that a replica holds on its node."""
@@ -38,6 +38,8 @@ class Completion:
         outcome: how.
         exit_code: of its process; -n where signal n killed it; None where nobody knows.
         detail: the cause in words, "" for a success.
+        attempt: which run of the task, as `Resumable.start` was told; None where the executor does
+            not count them: then it is the run that is under way.
     """
 
     task_id: str
@@ -45,13 +47,16 @@ class Completion:
     outcome: Outcome = Outcome.COMPLETED
     exit_code: int | None = None
     detail: str = ""
+    attempt: int | None = None
 
 
 @runtime_checkable
 class Executor(Protocol):
     """Runs tasks on the nodes that the scheduler chose.
 
-    Each start that does not raise is followed by exactly one completion, whatever happens.
+    Each start that does not raise is followed by exactly one completion, whatever happens. That is
+    all an executor needs that ends with the scheduler; see `Resumable` for one that does not, and
+    `UsesCards`.
     """
 
     def start(self, task: Task, nodes: tuple[int, ...], now_us: int) -> None:
@@ -97,6 +102,40 @@ class Executor(Protocol):
 
 
 @runtime_checkable
+class Resumable(Protocol):
+    """An executor whose runs outlive the scheduler that started them.
+
+    Scheduler and executor name a run by task and attempt, so that news of an old run is never taken
+    for news of a new one. An end is told again by the next executor of the same place until it has
+    been acknowledged, which a scheduler does once it has made it durable; so no end is ever lost.
+    """
+
+    def start(
+        self, task: Task, nodes: tuple[int, ...], now_us: int, *, attempt: int | None = None
+    ) -> None:
+        """Start all replicas of a task; see `Executor.start`.
+
+        Args:
+            task: what to run.
+            nodes: index of the node of each replica.
+            now_us: the scheduler's clock.
+            attempt: which start of the task this is, from 1; its completion carries it.
+        """
+        ...
+
+    def known_runs(self) -> Mapping[str, int | None]:
+        """Task -> attempt of each run that is alive, or whose end has not been acknowledged."""
+        ...
+
+    def acknowledge(self, ends: Sequence[Completion]) -> None:
+        """These ends are durable with the scheduler and need not be told again.
+
+        Ends that nobody knows any more are no mistake.
+        """
+        ...
+
+
+@runtime_checkable
 class UsesCards(Protocol):
     """An executor that shows each replica its own cards only.
 
@@ -107,7 +146,12 @@ class UsesCards(Protocol):
     uses_cards: bool
 
     def start(
-        self, task: Task, nodes: tuple[int, ...], now_us: int, cards: Sequence[Cards] | None = None
+        self,
+        task: Task,
+        nodes: tuple[int, ...],
+        now_us: int,
+        *,
+        cards: Sequence[Cards] | None = None,
     ) -> None:
         """Start all replicas of a task; see `Executor.start`.
 

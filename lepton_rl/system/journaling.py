@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.errors import JournalError, StateError
@@ -21,6 +22,11 @@ _ENDED = {
     TaskState.FAILED: written.Outcome.FAILED,
     TaskState.TIMED_OUT: written.Outcome.TIMED_OUT,
 }
+_STOPPING = {
+    StopReason.PREEMPT: written.Stopping.PREEMPT,
+    StopReason.NODE_LOST: written.Stopping.NODE_LOST,
+    StopReason.SHUTDOWN: written.Stopping.SHUTDOWN,
+}
 _WHY = {
     None: written.Why.FAILED,
     StopReason.NODE_LOST: written.Why.NODE_LOST,
@@ -29,25 +35,48 @@ _WHY = {
 
 
 class JournalRecorder(Recorder):
-    """Writes everything into a journal; each call returns when it is durable."""
+    """Writes everything into a journal.
+
+    What is told before it happens is durable when the call returns. What is told after it has
+    happened is so at the end of the batch, except that a start which the executor has confirmed
+    waits for the next write or `beat`: a restarted scheduler asks the executor all the same.
+
+    Args:
+        journal: open for writing.
+        pool: names nodes and cards.
+    """
 
     def __init__(self, journal: Journal, pool: ResourcePool) -> None:
         self._journal, self._pool = journal, pool
+        self._waiting: list[JournalEvent] = []  # have happened, and are not durable yet
+        self._batches = 0  # that have begun, one within the other
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """See `Recorder`; what has happened before an error is written too."""
+        self._batches += 1
+        try:
+            yield
+        finally:
+            self._batches -= 1
+            self._flush()
 
     def submitted(self, tasks: Sequence[Task], now_us: int) -> None:
         """See `Recorder`."""
-        self._journal.append([written.Submitted(now_us, task) for task in tasks])
+        events = [written.Submitted(now_us, task) for task in tasks]
+        self._journal.append([*self._waiting, *events])
+        self._waiting.clear()
 
     def starting(self, entry: Entry, nodes: Sequence[int], now_us: int) -> None:
         """See `Recorder`."""
         names = tuple(self._pool.cluster.nodes[m].name for m in nodes)
         cards = self._pool.cards_held(entry.local)
         which = cards if any(cards) else ()
-        self._write(written.Starting(now_us, entry.task.id, entry.attempts, names, which))
+        self._announce(written.Starting(now_us, entry.task.id, entry.attempts, names, which))
 
     def started(self, entry: Entry, now_us: int) -> None:
         """See `Recorder`."""
-        self._write(written.Started(now_us, entry.task.id, entry.attempts))
+        self._waiting.append(written.Started(now_us, entry.task.id, entry.attempts))
 
     def not_started(self, entry: Entry, now_us: int, *, counts: bool = False) -> None:
         """See `Recorder`."""
@@ -75,33 +104,58 @@ class JournalRecorder(Recorder):
             why = _WHY[stopping]
             self._write(written.Requeued(now_us, task_id, attempt, why, exit_code, kept_s))
 
+    def stop_requested(self, entry: Entry, why: StopReason, now_us: int) -> None:
+        """See `Recorder`."""
+        attempt, stopping = entry.attempts, _STOPPING[why]
+        self._announce(written.StopRequested(now_us, entry.task.id, attempt, stopping))
+
     def cancel_requested(self, entry: Entry, now_us: int) -> None:
         """See `Recorder`."""
-        self._write(written.CancelRequested(now_us, entry.task.id))
+        self._announce(written.CancelRequested(now_us, entry.task.id))
 
     def ended(self, entry: Entry, now_us: int) -> None:
         """See `Recorder`."""
+        task_id, reason = entry.task.id, entry.reason
         if entry.state is TaskState.CANCELLED:
-            self._write(written.Cancelled(now_us, entry.task.id))
+            self._write(written.Cancelled(now_us, task_id, reason))
         else:
-            outcome = _ENDED[entry.state]
-            attempt = entry.attempts
-            self._write(written.Ended(now_us, entry.task.id, attempt, outcome, entry.exit_code))
+            outcome, code = _ENDED[entry.state], entry.exit_code
+            self._write(written.Ended(now_us, task_id, entry.attempts, outcome, code, reason))
 
     def node_changed(self, name: str, state: NodeState, now_us: int) -> None:
         """See `Recorder`."""
-        self._write(written.NodeChanged(now_us, name, written.NodeState(state.value)))
+        self._announce(written.NodeChanged(now_us, name, written.NodeState(state.value)))
 
     def pool_changed(self, nodes: Sequence[Node], now_us: int) -> None:
         """See `Recorder`."""
-        self._write(written.PoolChanged(now_us, tuple(nodes)))
+        self._announce(written.PoolChanged(now_us, tuple(nodes)))
 
     def beat(self) -> None:
         """See `Recorder`."""
+        self._flush()
         self._fatal(self._journal.heartbeat)
 
+    def close(self) -> None:
+        """See `Recorder`."""
+        self._flush()
+
+    def _announce(self, event: JournalEvent) -> None:
+        """Write what is about to happen; if that fails, it must not happen."""
+        if self._batches:
+            self._waiting.append(event)
+            return
+        self._fatal(lambda: self._journal.append([*self._waiting, event]))
+        self._waiting.clear()
+
     def _write(self, event: JournalEvent) -> None:
-        self._fatal(lambda: self._journal.append([event]))
+        """Write what has happened."""
+        self._waiting.append(event)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting and not self._batches:
+            self._fatal(lambda: self._journal.append(self._waiting))
+            self._waiting.clear()
 
     def _fatal(self, write: Callable[[], None]) -> None:
         """What the journal does not take must not happen: another scheduler may own it now."""

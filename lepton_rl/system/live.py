@@ -114,7 +114,8 @@ class Live(Operations):
                 self._has_stopped = True
                 # After an error nothing may be done that is not written down.
                 self._executor.close(stop_running and self._error is None)
-                self._recorder.close()
+                if self._error is None:
+                    self._recorder.close()
 
     def wait(self, task_id: str, timeout_s: float | None = None) -> TaskState:
         """Wait until a task has ended.
@@ -223,12 +224,6 @@ class Live(Operations):
     def _catch_up(self) -> None:
         if self._clock is not None and not self._has_stopped:
             self._move_clock(max(self.now_us, self._clock.now_us()))
-
-    def _settle_stopped(self) -> None:
-        if self.is_live:
-            self.complete()  # an executor may forget what it has told once it is asked again
-        else:
-            super()._settle_stopped()
 
     def _let_happen(self) -> None:
         """Everything of this instant."""

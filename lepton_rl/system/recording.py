@@ -6,7 +6,8 @@ docs/journal.md say what is durable before what.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from lepton_rl.core.nodes import Node, NodeState
 from lepton_rl.core.tasks import Task
@@ -17,6 +18,11 @@ __all__ = ["Recorder"]
 
 class Recorder:
     """Writes nothing down."""
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """What is told meanwhile is durable after it: all of it together, or nothing."""
+        yield
 
     def submitted(self, tasks: Sequence[Task], now_us: int) -> None:
         """Tasks are about to be taken in."""
@@ -42,6 +48,9 @@ class Recorder:
         now_us: int,
     ) -> None:
         """A run is over and the task will be pending again; it failed if `stopping` is None."""
+
+    def stop_requested(self, entry: Entry, why: StopReason, now_us: int) -> None:
+        """A running task is about to be stopped, but not because a user wants it cancelled."""
 
     def cancel_requested(self, entry: Entry, now_us: int) -> None:
         """A user wants a task stopped; nothing has been done about it yet."""

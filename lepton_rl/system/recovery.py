@@ -6,10 +6,14 @@ again if not; what was to be cancelled is cancelled.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 from lepton_rl.core.errors import StateError
 from lepton_rl.core.nodes import NodeState
-from lepton_rl.core.tasks import Task, TaskState
-from lepton_rl.system.journal import Journal, Outcome, Phase, TaskLife
+from lepton_rl.core.tasks import TaskState
+from lepton_rl.system.executor import Executor, Resumable
+from lepton_rl.system.journal import Journal, Outcome, Phase, Recovered, TaskLife
 from lepton_rl.system.life import Entry, StopReason
 from lepton_rl.system.operations import Operations
 
@@ -21,15 +25,22 @@ _FINAL = {
     Outcome.TIMED_OUT: TaskState.TIMED_OUT,
     Outcome.CANCELLED: TaskState.CANCELLED,
 }
+_CANCELLED = "cancelled by a user"
+_DETAIL = {
+    StopReason.PREEMPT: "preempted",
+    StopReason.NODE_LOST: "a node under it went down",
+    StopReason.SHUTDOWN: "the scheduler was stopped",
+}
 _US = 1e6
 
 
-def ended_before(journal: Journal, task_id: str) -> tuple[Task, TaskState] | None:
-    """A task that ended before this scheduler began, and how; None if there was none."""
-    life = journal.find(task_id)
-    if life is None or life.outcome is None:
-        return None
-    return life.task, _FINAL[life.outcome]
+def ended_before(journal: Journal, task_id: str) -> tuple[Any, TaskState] | None:
+    """A task that ended before this scheduler began, and how; None if there was none.
+
+    Of a task that the journal keeps no longer in full, only the latter is known.
+    """
+    outcome = journal.outcome_of(task_id)
+    return None if outcome is None else (None, _FINAL[outcome])
 
 
 def recover(system: Operations, journal: Journal) -> None:
@@ -37,59 +48,102 @@ def recover(system: Operations, journal: Journal) -> None:
 
     Args:
         system: nothing has been submitted to it.
-        journal: open for writing.
+        journal: open for writing. What recovery finds is one batch there, all of it or nothing, so
+            that it may be killed and done again at any point.
 
     Raises:
         StateError: a task runs on a node that is not in the cluster any more.
         InfeasibleTaskError: the cluster can never hold a task that was submitted.
     """
-    state, slots = journal.recover(), system.pool.slots
-    if state.pool != slots.present():
-        system._recorder.pool_changed(slots.present(), 0)
+    state = journal.recover()
+    _set_nodes(system, state)
+    _submit(system, state.tasks)
+    alive = _alive(system._executor, state.tasks)
+    _require_nodes(system, [life for life in state.tasks if life.task.id in alive])
+    # Nothing is written before this point, and nobody is told anything before its end.
+    with system._recorder.batch():
+        if state.pool != system.pool.slots.present():
+            system._recorder.pool_changed(system.pool.slots.present(), state.latest_us)
+        for life in state.tasks:
+            if life.phase in (Phase.STARTING, Phase.RUNNING):
+                _resume(system, life, is_alive=life.task.id in alive)
+        system._tables.view.status["now_us"] = _now_us(state)
+        stopping = [entry for life in state.tasks if (entry := _stop_again(system, life))]
+        for life in state.tasks:
+            system.queue.cancel_if_doomed(life.task.id, system.now_us)
+    for entry in stopping:
+        system._tell_to_stop(entry)
+
+
+def _now_us(state: Recovered) -> int:
+    """When the clock goes on: it never goes back, wherever the time of day has gone."""
+    return max(state.latest_us, *(life.start_us or 0 for life in state.tasks), 0)
+
+
+def _set_nodes(system: Operations, state: Recovered) -> None:
+    slots = system.pool.slots
     for name, node_state in state.nodes.items():
         if slots.knows(name):
             system.pool.set_state(slots.index_of(name), NodeState(node_state.value))
-    alive = system._executor.running()
-    together = {life.task.id for life in state.tasks}
-    for life in state.tasks:
+
+
+def _submit(system: Operations, tasks: Sequence[TaskLife]) -> None:
+    """Take in what was submitted, as far as it had come."""
+    together = {life.task.id for life in tasks}
+    for life in tasks:
         system.queue.submit(life.task, together)
         system.monitor.restored(life.task.id, life.submit_us, life.first_start_us)
         entry = system.queue.entry(life.task.id)
         entry.attempts, entry.failures = life.attempt, life.failures
         entry.kept_us = round(life.kept_work_s * _US)
-    now_us = max((life.start_us or life.first_start_us or 0 for life in state.tasks), default=0)
-    for life in state.tasks:
-        if life.phase in (Phase.STARTING, Phase.RUNNING):
-            _resume(system, life, is_alive=life.task.id in alive)
-    system._tables.view.status["now_us"] = now_us
-    for life in state.tasks:
-        _cancel_again(system, life)
+
+
+def _alive(executor: Executor, tasks: Iterable[TaskLife]) -> set[str]:
+    """Tasks whose present run the executor knows: it goes on, or its end is still to be told."""
+    if isinstance(executor, Resumable):
+        known = executor.known_runs()
+    else:
+        known = dict.fromkeys(executor.running())
+    return {
+        life.task.id
+        for life in tasks
+        if life.phase in (Phase.STARTING, Phase.RUNNING)
+        and known.get(life.task.id, 0) in (None, life.attempt)
+    }
+
+
+def _require_nodes(system: Operations, tasks: Iterable[TaskLife]) -> None:
+    """The nodes of what runs must be there.
+
+    Raises:
+        StateError: one is not.
+    """
+    for life in tasks:
+        missing = [name for name in life.nodes if not system.pool.slots.knows(name)]
+        if missing:
+            raise StateError(
+                f"task {life.task.id!r} still runs on node {missing[0]!r}, which is not in the"
+                " cluster; describe that node, or stop the task first"
+            )
 
 
 def _resume(system: Operations, life: TaskLife, *, is_alive: bool) -> None:
     """A task ran, or was about to, when the journal ended."""
     entry = system.queue.entry(life.task.id)
     at_us = life.start_us or 0
-    if not is_alive:
-        if life.phase is Phase.STARTING:
-            system._recorder.not_started(entry, at_us)
-        else:
-            system._recorder.lost(entry, at_us)
-        return
-    if life.phase is Phase.STARTING:
+    if is_alive and life.phase is Phase.STARTING:
         system._recorder.started(entry, at_us)
-    _adopt(system, entry, life, at_us)
+    if is_alive:
+        _adopt(system, entry, life, at_us)
+    elif life.phase is Phase.STARTING:
+        system._recorder.not_started(entry, at_us)
+    else:
+        system._recorder.lost(entry, at_us)
 
 
 def _adopt(system: Operations, entry: Entry, life: TaskLife, at_us: int) -> None:
     """Give a task that runs the very nodes and cards that it uses."""
     slots, task = system.pool.slots, entry.task
-    missing = [name for name in life.nodes if not slots.knows(name)]
-    if missing:
-        raise StateError(
-            f"task {task.id!r} still runs on node {missing[0]!r}, which is not in the cluster;"
-            " describe that node, or stop the task first"
-        )
     nodes = tuple(slots.index_of(name) for name in life.nodes)
     system._tables.view.status["now_us"] = at_us
     system.queue.admit(entry)
@@ -98,12 +152,19 @@ def _adopt(system: Operations, entry: Entry, life: TaskLife, at_us: int) -> None
     system.monitor.started(task.id, nodes, at_us)
 
 
-def _cancel_again(system: Operations, life: TaskLife) -> None:
+def _stop_again(system: Operations, life: TaskLife) -> Entry | None:
+    """Take up what was to be stopped; returns the task if the executor must be told so again."""
     entry = system.queue.entry(life.task.id)
-    reason = "cancelled by a user"
-    if not life.cancel_requested or entry.state.is_final:
-        return
-    if entry.state.is_on_nodes:
-        system._stop_run(entry, StopReason.CANCEL, reason)
-    else:
-        system.queue.end(life.task.id, TaskState.CANCELLED, reason, system.now_us)
+    if not entry.state.is_on_nodes:
+        if life.cancel_requested:
+            system.queue.end(life.task.id, TaskState.CANCELLED, _CANCELLED, system.now_us)
+        return None
+    if life.cancel_requested:
+        system.queue.stop(entry, StopReason.CANCEL, _CANCELLED)
+    elif life.stopping is not None:
+        why = StopReason(life.stopping.value)
+        system.queue.stop(entry, why, _DETAIL[why])
+    elif any(system.pool.slots.states[m] is NodeState.DOWN for m in entry.nodes):
+        system._recorder.stop_requested(entry, StopReason.NODE_LOST, system.now_us)
+        system.queue.stop(entry, StopReason.NODE_LOST, _DETAIL[StopReason.NODE_LOST])
+    return entry if entry.stopping is not None else None

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lepton_rl.core.clock import to_seconds, to_us
-from lepton_rl.core.errors import ConfigError, StateError
+from lepton_rl.core.errors import ConfigError, JournalError, LeptonError, StateError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from lepton_rl.system.journal import Journal
 
 __all__ = ["EventBatching", "Scheduler"]
+
+_SUBMITTED_TOGETHER = 1000
+"""Tasks of a list that share one wait for the journal's disk."""
 
 
 class EventBatching(StrEnum):
@@ -188,8 +192,9 @@ class Scheduler(Live):
             if any(task.depends_on for task in tasks):
                 self._submit(tasks)
                 return
-        for task in tasks_from(tasks):
-            self._submit([task])
+        source = tasks_from(tasks)
+        while group := list(islice(source, _SUBMITTED_TOGETHER)):
+            self._submit_group(group)
 
     def run(self) -> None:
         """Go on until every submitted task has ended.
@@ -249,6 +254,16 @@ class Scheduler(Live):
         self._dates = True
         recover(self, journal)
         self._is_due = self.queue.num_unfinished > 0
+
+    def _submit_group(self, tasks: list[Task]) -> None:
+        """Take in independent tasks: at once, or, where one of them is bad, all before it."""
+        try:
+            self._submit(tasks)
+        except JournalError:
+            raise
+        except LeptonError:
+            for task in tasks:
+                self._submit([task])
 
     def _submit(self, tasks: list[Task]) -> None:
         """Take in tasks that may depend on each other: all or none."""

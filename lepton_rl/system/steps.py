@@ -6,7 +6,9 @@ receive, assess, balance, reserve, execute, feed back and complete are methods o
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from lepton_rl.core.policy import Decision, Policy, Preempt, Start, Wait
 from lepton_rl.core.rules.signals import note_end, pass_time
 from lepton_rl.core.tables import View
 from lepton_rl.core.tasks import Task, TaskState
-from lepton_rl.system.executor import Completion, Executor, Outcome, UsesCards
+from lepton_rl.system.executor import Completion, Executor, Outcome, Resumable, UsesCards
 from lepton_rl.system.life import (
     Entry,
     StopReason,
@@ -156,11 +158,13 @@ class Steps:
             StateError: the executor tells the end of a task that is not running (strict mode).
         """
         self._collect()
-        count = 0
-        while self._ended and count != limit:
-            self._settle(self._ended.pop(0))
-            count += 1
-        return count
+        settled: list[Completion] = []
+        with self._recorder.batch():
+            while self._ended and len(settled) != limit:
+                settled.append(self._ended.pop(0))
+                self._settle(settled[-1])
+        self._acknowledge(settled)
+        return len(settled)
 
     def _launch(self, decision: Start) -> bool:
         """Start a task whose nodes are allocated."""
@@ -174,6 +178,7 @@ class Steps:
             self._start_run(attempt, decision)
         except JournalError:
             self.pool.undo(decision.task)
+            entry.attempts -= 1  # it was not written, so its number is still the next
             raise
         except Exception as error:
             self.pool.undo(decision.task)
@@ -186,12 +191,16 @@ class Steps:
         self._recorder.started(entry, self.now_us)
         return True
 
-    def _start_run(self, attempt: Task, decision: Start) -> None:
-        if isinstance(self._executor, UsesCards) and self._executor.uses_cards:
-            cards = self.pool.cards_held(decision.task)
-            self._executor.start(attempt, decision.nodes, self.now_us, cards)
-        else:
-            self._executor.start(attempt, decision.nodes, self.now_us)
+    def _start_run(self, run: Task, decision: Start) -> None:
+        """Tell the executor, as much as it wants to know."""
+        more: dict[str, Any] = {}
+        has_cards = self._tables.view.nodes.card_start[-1] > 0  # else there are none to hide
+        if has_cards and isinstance(self._executor, UsesCards) and self._executor.uses_cards:
+            more["cards"] = self.pool.cards_held(decision.task)
+        if isinstance(self._executor, Resumable):
+            more["attempt"] = self.queue.entry(run.id).attempts
+        start: Callable[..., None] = self._executor.start
+        start(run, decision.nodes, self.now_us, **more)
 
     def _fail_to_start(self, entry: Entry, error: Exception) -> None:
         """The executor has refused a task: that is a failed attempt."""
@@ -209,9 +218,13 @@ class Steps:
     def _stop_run(self, entry: Entry, why: StopReason, detail: str = "") -> None:
         """Have a running task stopped, unless it is being stopped already."""
         is_stopping = entry.stopping is not None
+        if entry.stopping not in (StopReason.CANCEL, why) and why is not StopReason.CANCEL:
+            self._recorder.stop_requested(entry, why, self.now_us)
         self.queue.stop(entry, why, detail)
-        if is_stopping:
-            return
+        if not is_stopping:
+            self._tell_to_stop(entry)
+
+    def _tell_to_stop(self, entry: Entry) -> None:
         try:
             self._executor.stop(entry.task.id, self.now_us)
         except ExecutorError:
@@ -223,40 +236,88 @@ class Steps:
             _log.warning("task %r could not be stopped: %s", entry.task.id, error)
 
     def _collect(self) -> None:
-        """Hear from the executor which runs have ended."""
+        """Hear from the executor which runs have ended; what it tells again is not news."""
+        told: Sequence[Completion] = ()
         try:
-            self._ended += self._executor.completions(self.now_us)
+            told = self._executor.completions(self.now_us)
         except Exception:
             if self._strict:
                 raise
             self.monitor.incident(EXECUTOR_ERROR)
             _log.exception("the executor cannot tell what has ended")
+        self._acknowledge([each for each in told if self._was_settled(each)])
+        self._ended += [each for each in told if not self._was_settled(each)]
         if not self._strict:
             self._ended = [each for each in self._ended if self._is_ours(each)]
+        self._ended = [self._after_its_start(each) for each in self._ended]
         self._ended.sort(key=lambda each: (each.end_us, self.queue.local_of(each.task_id)))
+
+    def _after_its_start(self, end: Completion) -> Completion:
+        """No run ends before it began, whatever the clock of its executor says."""
+        started_us = self.queue.entry(end.task_id).started_us
+        return end if end.end_us >= started_us else replace(end, end_us=started_us)
+
+    def _was_settled(self, end: Completion) -> bool:
+        """Whether a run is over for us: an executor tells its end until that is acknowledged."""
+        if end.attempt is None:
+            return False
+        try:
+            entry = self.queue.entry(end.task_id)
+        except StateError:
+            return self.queue.find_ended(end.task_id) is not None
+        is_present = end.attempt == entry.attempts and entry.state.is_on_nodes
+        return end.attempt <= entry.attempts and not is_present
 
     def _is_ours(self, end: Completion) -> bool:
         try:
-            self.queue.require_running(end.task_id)
+            self._require_ours(end)
         except StateError as error:
             self.monitor.incident(FOREIGN_COMPLETION)
             _log.warning("ignored a completion: %s", error)
             return False
         return True
 
+    def _require_ours(self, end: Completion) -> Entry:
+        """The task whose present run has ended.
+
+        Raises:
+            StateError: there is no such run.
+        """
+        entry = self.queue.require_running(end.task_id)
+        if end.attempt not in (None, entry.attempts):
+            raise StateError(
+                f"expected the end of attempt {entry.attempts} of task {end.task_id!r}, got that"
+                f" of attempt {end.attempt}"
+            )
+        return entry
+
+    def _acknowledge(self, ends: Sequence[Completion]) -> None:
+        """Let the executor forget ends that are durable."""
+        if not ends or not isinstance(self._executor, Resumable):
+            return
+        try:
+            self._executor.acknowledge(ends)
+        except Exception:  # it tells them again
+            if self._strict:
+                raise
+            self.monitor.incident(EXECUTOR_ERROR)
+            _log.exception("the executor cannot forget what it has told")
+
     def _settle_stopped(self) -> None:
         """Complete the runs that have stopped on request; others wait for their turn."""
         self._collect()
         stopped = [each for each in self._ended if each.outcome is Outcome.STOPPED]
         self._ended = [each for each in self._ended if each.outcome is not Outcome.STOPPED]
-        for each in stopped:
-            self._settle(each)
+        with self._recorder.batch():
+            for each in stopped:
+                self._settle(each)
+        self._acknowledge(stopped)
 
     def _settle(self, end: Completion) -> None:
         """Let a task go on with its life after a run."""
         if not self._strict and not self._is_ours(end):
             return  # the executor told it twice
-        entry = self.queue.require_running(end.task_id)
+        entry = self._require_ours(end)
         found = verdict(entry, end)
         if end.outcome is not Outcome.STOPPED:
             note_end(self._tables.view, 0, entry.local, end.outcome is not Outcome.COMPLETED)

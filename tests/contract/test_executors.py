@@ -16,7 +16,14 @@ import pytest
 from lepton_rl.core.errors import ExecutorError, LeptonError
 from lepton_rl.core.tasks import Task
 from lepton_rl.integrations.local import LocalExecutor, LocalSettings
-from lepton_rl.system import Completion, Executor, Failures, Outcome, SimulatedExecutor
+from lepton_rl.system import (
+    Completion,
+    Executor,
+    Failures,
+    Outcome,
+    Resumable,
+    SimulatedExecutor,
+)
 
 PATIENCE_S = 20.0
 S = 1_000_000
@@ -43,6 +50,16 @@ class Trial(ABC):
     @abstractmethod
     def let_time_pass(self) -> None:
         """Move the clock to when something may have ended."""
+
+    def restart(self) -> None:
+        """Let the next executor of the same place take over; only for those that outlive us."""
+        raise NotImplementedError
+
+    def resumable(self) -> Resumable:
+        """The executor, if its runs outlive it."""
+        if not isinstance(self.executor, Resumable):
+            pytest.skip("its runs end with it")
+        return self.executor
 
     def clean_up(self) -> None:
         """Leave nothing behind, whatever the test has done."""
@@ -94,6 +111,10 @@ class LocalTrial(Trial):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.executor = LocalExecutor(folder, LocalSettings(stop_grace_s=0.1))
+
+    def restart(self) -> None:
+        self.executor.close(stop_running=False)
+        self.executor = LocalExecutor(self._folder, LocalSettings(stop_grace_s=0.1))
 
     def clean_up(self) -> None:
         super().clean_up()
@@ -280,3 +301,41 @@ def test_it_can_be_closed_while_tasks_run(trial: Trial, stop_running: bool) -> N
 
     trial.executor.close(stop_running)
     trial.executor.close(stop_running=True)  # a second time is no mistake
+
+
+def test_a_completion_tells_which_run_it_is_of(trial: Trial) -> None:
+    executor = trial.resumable()
+    for attempt in (1, 2, 5):
+        executor.start(trial.quick("a"), (0,), trial.now_us, attempt=attempt)
+        assert executor.known_runs() == {"a": attempt}
+        assert trial.ends(1)["a"].attempt == attempt
+
+
+def test_an_end_is_told_by_the_next_executor_until_it_is_acknowledged(trial: Trial) -> None:
+    trial.resumable().start(trial.quick("a"), (0,), trial.now_us, attempt=3)
+    first = trial.ends(1)["a"]
+    assert trial.told() == []
+    trial.restart()
+
+    assert trial.resumable().known_runs() == {"a": 3}
+    again = trial.ends(1)["a"]
+    assert (again.outcome, again.attempt) == (first.outcome, 3)
+    trial.resumable().acknowledge([again])
+    assert trial.resumable().known_runs() == {}
+    trial.restart()
+    assert trial.resumable().known_runs() == {}
+    assert trial.told() == []
+
+
+def test_only_the_run_that_is_named_is_acknowledged(trial: Trial) -> None:
+    executor = trial.resumable()
+    executor.start(trial.quick("a"), (0,), trial.now_us, attempt=1)
+    old = trial.ends(1)["a"]
+    executor.start(trial.endless("a"), (0,), trial.now_us, attempt=2)
+
+    executor.acknowledge([old, Completion("stranger", 0, attempt=1)])
+
+    assert executor.known_runs() == {"a": 2}
+    trial.restart()
+    trial.executor.stop("a", trial.now_us)
+    assert trial.ends(1)["a"].attempt == 2

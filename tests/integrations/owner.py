@@ -2,7 +2,8 @@
 
     python -m tests.integrations.owner RUN_DIR
 
-reads one JSON list a line, `["start", id, script]` or `["completions"]`, and answers each with one.
+reads one JSON list a line, `["start", id, script]`, `["completions"]` or `["acknowledge"]` (what it
+has told last), and answers each with one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lepton_rl.integrations.local import LocalExecutor
+from lepton_rl.system import Completion
 from tests.integrations.commands import begin, shell
 
 _ROOT = Path(__file__).parents[2]
@@ -34,6 +36,10 @@ class Owner:
         """Tasks whose ends it was told now."""
         return self._ask("completions")
 
+    def acknowledge(self) -> None:
+        """What it was told last."""
+        assert self._ask("acknowledge") == "acknowledged"
+
     def kill(self) -> None:
         """`kill -9`."""
         with self._process:
@@ -49,13 +55,18 @@ class Owner:
 
 def main() -> None:
     executor = LocalExecutor(sys.argv[1])
+    told: list[Completion] = []
     for line in sys.stdin:
         do, *arguments = json.loads(line)
         answer: object = "started"
         if do == "start":
             begin(executor, shell(*arguments))
+        elif do == "acknowledge":
+            executor.acknowledge(told)
+            answer = "acknowledged"
         else:
-            answer = [each.task_id for each in executor.completions(1)]
+            told = executor.completions(1)
+            answer = [each.task_id for each in told]
         print(json.dumps(answer), flush=True)
 
 

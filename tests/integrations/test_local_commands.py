@@ -93,16 +93,22 @@ def test_the_environment_tells_who_and_where_it_is(
 
 
 def test_only_its_own_cards_are_visible(tmp_path: Path) -> None:
-    settings = LocalSettings(device_variables=("CUDA_VISIBLE_DEVICES", "FPGAS"))
+    settings = LocalSettings(
+        device_variables={"gpu": ("CUDA_VISIBLE_DEVICES", "GPUS"), "fpga": ("FPGAS",)},
+        cards_of_node={2: {"gpu": (4, 5)}},
+    )
     executor = LocalExecutor(tmp_path, settings)
-    script = "echo [$CUDA_VISIBLE_DEVICES] $FPGAS $CUDA_DEVICE_ORDER"
-    task = shell("a", script, num_replicas=2, environment={"CUDA_VISIBLE_DEVICES": "9"})
+    script = "echo [$CUDA_VISIBLE_DEVICES] [$GPUS] [$FPGAS] $CUDA_DEVICE_ORDER"
+    task = shell("a", script, num_replicas=3, environment={"CUDA_VISIBLE_DEVICES": "9"})
 
-    executor.start(task, (0, 0), 0, cards=[(3, 1), ()])
+    executor.start(task, (0, 0, 2), 0, cards=[{"gpu": (3, 1), "fpga": (0,)}, {}, {"gpu": (1,)}])
     ends(executor, 1)
 
-    assert output(executor, "a") == "[3,1] 3,1 PCI_BUS_ID\n"
-    assert output(executor, "a", "stdout.1") == "[] PCI_BUS_ID\n"
+    assert output(executor, "a") == "[3,1] [3,1] [0] PCI_BUS_ID\n"
+    assert output(executor, "a", "stdout.1") == "[] [] [] PCI_BUS_ID\n"
+    assert output(executor, "a", "stdout.2") == "[5] [5] [] PCI_BUS_ID\n"
+    with pytest.raises(ExecutorError, match="node 2: expected the numbers of at least 3 cards"):
+        executor.start(command("b", "true"), (2,), 0, cards=[{"gpu": (2,)}])
     executor.close(stop_running=True)
 
 
@@ -286,5 +292,5 @@ def test_what_no_process_can_be_given(
 
 
 def test_cards_of_another_number_of_replicas(executor: LocalExecutor) -> None:
-    with pytest.raises(ExecutorError, match="cards of 1 replicas, got 2 lists"):
-        executor.start(command("a", "true"), (0,), 0, cards=[(0,), (1,)])
+    with pytest.raises(ExecutorError, match="cards of 1 replicas, got 2"):
+        executor.start(command("a", "true"), (0,), 0, cards=[{"gpu": (0,)}, {"gpu": (1,)}])

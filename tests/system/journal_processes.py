@@ -17,7 +17,11 @@ from lepton_rl.system.journal import Journal, JournalSettings, Submitted
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
-    ["tests.system.killed_scheduler", "tests.system.journal_processes"]
+    [
+        "tests.system.killed_scheduler",
+        "tests.system.journal_processes",
+        "tests.system.live_kill.nursery",
+    ]
 )
 
 FAST = JournalSettings(synchronous="normal", busy_s=0.05, patience_s=0.3, heartbeat_s=0.01)

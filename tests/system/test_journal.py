@@ -220,7 +220,7 @@ def test_a_life_from_submission_to_the_end(journal: Journal) -> None:
 
     journal.append([Ended(7, "a", 1, Outcome.FAILED, -9)])
     ended = replace(running, phase=Phase.FINAL, end_us=7, outcome=Outcome.FAILED, exit_code=-9)
-    assert reopened(journal) == Recovered((), {}, None, 4, 1)
+    assert reopened(journal) == Recovered((), {}, None, 4, 1, latest_us=7)
     assert journal.find("a") == ended
     assert list(journal.history()) == [ended]
 
@@ -257,7 +257,9 @@ def test_nodes_and_pool(journal: Journal) -> None:
     a, b, c = (Node(name, {"cpu": 4, "gpu": 1.0}, "A100", frozenset({"eu"})) for name in "abc")
     journal.append([NodeChanged(1, "b", "down")])  # nothing is known about the pool yet
     journal.append([PoolChanged(2, (a, b)), NodeChanged(3, "a", NodeState.DRAINING)])
-    expected = Recovered((), {"a": NodeState.DRAINING, "b": NodeState.DOWN}, (a, b), 3, 0)
+    expected = Recovered(
+        (), {"a": NodeState.DRAINING, "b": NodeState.DOWN}, (a, b), 3, 0, latest_us=3
+    )
     assert reopened(journal) == journal.recover() == expected
 
     journal.append([PoolChanged(4, (c, a))])

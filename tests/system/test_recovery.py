@@ -79,6 +79,11 @@ def test_a_whole_life_is_written_down(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (told["preempted"].preemptions, told["preempted"].kept_work_s) == (1, 3)
     assert (told["retried"].failures, told["fails"].exit_code) == (1, 1)
+    details = [told[name].detail for name in ("fails", "after", "cancelled", "later")]
+    assert details == [
+        "simulated failure (exit code 1)", "it depends on task 'fails', which is failed",
+        "cancelled by a user", "",
+    ]  # fmt: skip
 
 
 def test_what_was_pending_is_pending_and_what_ran_is_adopted_with_its_cards(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class Attempt:
         start_us: when it was started, on the scheduler's clock.
         directory: where its files are.
         claim: file that keeps it from being forgotten.
+        run: the scheduler's number of it, None if it gave none.
         pidfd: readable when its supervisor has ended; None once that has been noticed.
     """
 
@@ -37,6 +38,7 @@ class Attempt:
     start_us: int
     directory: Path
     claim: Path
+    run: int | None = None
     pidfd: int | None = None
 
 
@@ -75,7 +77,8 @@ def completion_of(attempt: Attempt, status: ExitStatus, now_us: int) -> Completi
     age_us = max(0, _since_boot_us() - status.ended_us) if status.boot_id == boot_id() else 0
     end_us = min(now_us, max(attempt.start_us, now_us - age_us))
     outcome = Outcome(status.outcome)
-    return Completion(attempt.task_id, end_us, outcome, status.exit_code, status.detail)
+    run = attempt.run
+    return Completion(attempt.task_id, end_us, outcome, status.exit_code, status.detail, run)
 
 
 def _since_boot_us() -> int:

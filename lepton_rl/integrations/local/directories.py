@@ -98,8 +98,12 @@ class RunDirectory:
                 path.unlink(missing_ok=True)
         return found
 
-    def new_attempt(self, task_id: str) -> NewAttempt:
+    def new_attempt(self, task_id: str, at_least: int = 1) -> NewAttempt:
         """Make room for one more attempt at a task.
+
+        Args:
+            task_id: which.
+            at_least: its number is this, or a larger one if there are attempts of such numbers.
 
         Raises:
             OSError: the disk is full, or the directory is gone.
@@ -107,7 +111,7 @@ class RunDirectory:
         name = safe_name(task_id)
         folder = self.path / name
         folder.mkdir(exist_ok=True)
-        number = 1 + max(_attempts_in(folder), default=0)
+        number = max(at_least, 1 + max(_attempts_in(folder), default=0))
         directory = folder / str(number)
         directory.mkdir()
         return NewAttempt(number, directory, self._generation / f"{name}@{number}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from lepton_rl.core.tasks import Task
 from lepton_rl.integrations.local.attempts import Attempt, completion_of, end_of, has_begun
 from lepton_rl.integrations.local.directories import NewAttempt, RunDirectory
 from lepton_rl.integrations.local.launcher import Launcher
-from lepton_rl.integrations.local.requests import Cards, launch_request
+from lepton_rl.integrations.local.requests import launch_request
 from lepton_rl.integrations.local.settings import LocalSettings
 from lepton_rl.integrations.local.supervision.identity import open_process
 from lepton_rl.integrations.local.supervision.records import Claim
 from lepton_rl.integrations.local.supervision.signals import STOP_SIGNAL
+from lepton_rl.integrations.local.supervision.wire import LaunchRequest
 from lepton_rl.integrations.local.watch import Watch
-from lepton_rl.system.executor import Completion
+from lepton_rl.system.executor import Cards, Completion
 
 __all__ = ["LocalExecutor"]
 
@@ -36,10 +37,8 @@ class LocalExecutor:
 
     Every task has a supervisor, a process of its own that does not depend on this one. If this
     process is killed, tasks go on, and the next LocalExecutor on the same run directory answers
-    for them: for those that still run, those that have ended meanwhile, and those whose end was
-    told in the last call of `completions` before the kill, because nobody knows whether it was
-    acted upon. That call is acknowledged by the next `completions`, by `start` of the same task and
-    by `close`.
+    for them: for those that still run, and those whose end has not been acknowledged. `acknowledge`
+    does that, and a new `start` of the same task.
 
     All methods may be called from several threads.
 
@@ -51,6 +50,8 @@ class LocalExecutor:
     Raises:
         ExecutorError: the run directory cannot be used, or another executor uses it.
     """
+
+    uses_cards = True
 
     def __init__(self, run_dir: str | Path, settings: LocalSettings | None = None) -> None:
         self._settings = settings if settings is not None else LocalSettings()
@@ -68,7 +69,13 @@ class LocalExecutor:
             raise
 
     def start(
-        self, task: Task, nodes: Sequence[int], now_us: int, cards: Cards | None = None
+        self,
+        task: Task,
+        nodes: Sequence[int],
+        now_us: int,
+        *,
+        attempt: int | None = None,
+        cards: Sequence[Cards] | None = None,
     ) -> None:
         """Start all replicas of a task.
 
@@ -79,8 +86,9 @@ class LocalExecutor:
             task: what to run.
             nodes: index of the node of each replica.
             now_us: the scheduler's clock.
-            cards: indices of the cards of each replica, as this machine numbers them; all others
-                are hidden from it. None leaves what it sees alone.
+            attempt: the scheduler's number of this run, from 1; None where nobody counts.
+            cards: the cards of each replica; all others are hidden from it. None leaves what it
+                sees alone.
 
         Raises:
             ExecutorError: it runs already, its last end has not been told, it has no command, or
@@ -93,13 +101,14 @@ class LocalExecutor:
                     f"task {task.id!r} still runs, or its end has not been told; start it again"
                     " after its completion"
                 )
-            self._acknowledge([task.id])
+            self._forget(task.id)
             try:
-                new = self._directory.new_attempt(task.id)
+                new = self._directory.new_attempt(task.id, attempt or 1)
             except OSError as error:
                 raise _cannot_start(task, error) from error
             try:
-                self._launch(task, nodes, now_us, cards, new)
+                request = launch_request(task, nodes, cards, now_us, new, self._settings, attempt)
+                self._launch(request, new)
             except OSError as error:
                 _discard(new)
                 raise _cannot_start(task, error) from error
@@ -133,7 +142,8 @@ class LocalExecutor:
     def completions(self, now_us: int) -> list[Completion]:
         """The tasks that have ended, by end, then in the order in which they began.
 
-        Each end is told once; see the class for what that means when this process is killed.
+        This executor tells each end once; the next one on this run directory tells those again
+        that have not been acknowledged.
 
         Args:
             now_us: the scheduler's clock; ends are placed on it by how long ago they were, never
@@ -141,13 +151,29 @@ class LocalExecutor:
         """
         with self._lock:
             self._require_open()
-            self._acknowledge(list(self._told))
             self._watch.ended()
             over = [each for each in self._attempts.values() if each.pidfd is None]
             told = [(self._tell(each, now_us), each.serial) for each in over]
             ends = [(each, serial) for each, serial in told if each is not None]
             ends.sort(key=lambda end: (end[0].end_us, end[1]))
             return [each for each, _ in ends]
+
+    def known_runs(self) -> Mapping[str, int | None]:
+        """Task -> the scheduler's number of its run, None if it gave none.
+
+        Of each run that is alive, or whose end has not been acknowledged.
+        """
+        with self._lock:
+            known = {**self._told, **self._attempts}
+            return {task_id: attempt.run for task_id, attempt in known.items()}
+
+    def acknowledge(self, ends: Sequence[Completion]) -> None:
+        """Forget runs whose ends this executor has told; the next one does not tell them again."""
+        with self._lock:
+            for end in ends:
+                told = self._told.get(end.task_id)
+                if told is not None and told.run == end.attempt:
+                    self._forget(end.task_id)
 
     def running(self) -> frozenset[str]:
         """Tasks that are alive or whose end has not been told, whoever started them."""
@@ -188,7 +214,6 @@ class LocalExecutor:
             try:
                 if stop_running:
                     self._stop_all()
-                self._acknowledge(list(self._told))
             finally:
                 self._release()
 
@@ -201,15 +226,19 @@ class LocalExecutor:
         return self._directory.attempts(task_id)
 
     def _adopt(self) -> None:
-        """Answer for what executors before this one have left."""
-        claims = self._directory.take_over()
-        for path, claim in sorted(claims, key=lambda each: (each[1].start_us, each[1].attempt)):
-            self._adopt_one(path, claim)
+        """Answer for what executors before this one have left: of each task, its last attempt."""
+        claims = sorted(self._directory.take_over(), key=lambda each: each[1].attempt)
+        latest = {claim.task_id: path for path, claim in claims}
+        for path, claim in sorted(claims, key=lambda each: each[1].start_us):
+            if latest[claim.task_id] == path:
+                self._adopt_one(path, claim)
+            else:
+                path.unlink(missing_ok=True)  # a later start has acknowledged it
 
     def _adopt_one(self, path: Path, claim: Claim) -> None:
         directory = self._directory.directory_of(claim)
         serial = next(self._serials)
-        attempt = Attempt(claim.task_id, serial, claim.start_us, directory, path)
+        attempt = Attempt(claim.task_id, serial, claim.start_us, directory, path, claim.run)
         pidfd = open_process(claim.supervisor)
         if pidfd is not None:
             self._watch.add(attempt, pidfd)
@@ -218,13 +247,11 @@ class LocalExecutor:
         else:
             path.unlink(missing_ok=True)
 
-    def _launch(
-        self, task: Task, nodes: Sequence[int], now_us: int, cards: Cards | None, new: NewAttempt
-    ) -> None:
-        request = launch_request(task, nodes, cards, now_us, new, self._settings)
-        attempt = Attempt(task.id, next(self._serials), now_us, new.directory, new.claim)
+    def _launch(self, request: LaunchRequest, new: NewAttempt) -> None:
+        name, start_us, serial = request.task_id, request.start_us, next(self._serials)
+        attempt = Attempt(name, serial, start_us, new.directory, new.claim, request.run)
         self._launcher.launch(request, lambda pidfd: self._watch.add(attempt, pidfd))
-        self._attempts[task.id] = attempt
+        self._attempts[name] = attempt
 
     def _tell(self, attempt: Attempt, now_us: int) -> Completion | None:
         status = end_of(attempt)
@@ -234,12 +261,11 @@ class LocalExecutor:
         self._told[attempt.task_id] = attempt
         return completion_of(attempt, status, now_us)
 
-    def _acknowledge(self, task_ids: Sequence[str]) -> None:
-        """Whoever was told of these ends has acted upon them; they can be forgotten."""
-        for task_id in task_ids:
-            attempt = self._told.pop(task_id, None)
-            if attempt is not None:
-                attempt.claim.unlink(missing_ok=True)
+    def _forget(self, task_id: str) -> None:
+        """Whoever was told of the end of its last run has acted upon it."""
+        attempt = self._told.pop(task_id, None)
+        if attempt is not None:
+            attempt.claim.unlink(missing_ok=True)
 
     def _stop_all(self) -> None:
         for attempt in self._attempts.values():

@@ -8,6 +8,8 @@ from lepton_rl.core.settings import Settings
 
 __all__ = ["LocalSettings"]
 
+_DEVICE_VARIABLES: dict[str, tuple[str, ...]] = {"gpu": ("CUDA_VISIBLE_DEVICES",)}
+
 
 class LocalSettings(Settings):
     """How tasks run on this machine.
@@ -22,7 +24,11 @@ class LocalSettings(Settings):
             done to tasks that use cards, because CUDA reserves far more addresses than memory.
         cpus_of_node: node index -> the CPUs of this machine that its tasks may use; nodes that are
             not named use any.
-        device_variables: environment variables that get the indices of a replica's cards.
+        device_variables: device kind -> environment variables that get the numbers of a replica's
+            cards.
+        cards_of_node: node index -> device kind -> what this machine calls the node's cards, in
+            their order; for several nodes that are parts of one machine. Cards of nodes and kinds
+            that are not named are called by their index.
     """
 
     time_limit_factor: float | None = Field(None, gt=0)
@@ -30,4 +36,7 @@ class LocalSettings(Settings):
     output_limit_mib: float = Field(64.0, gt=0)
     limit_memory: bool = True
     cpus_of_node: dict[int, tuple[int, ...]] = Field(default_factory=dict)
-    device_variables: tuple[str, ...] = ("CUDA_VISIBLE_DEVICES",)
+    device_variables: dict[str, tuple[str, ...]] = Field(
+        default_factory=lambda: dict(_DEVICE_VARIABLES)
+    )
+    cards_of_node: dict[int, dict[str, tuple[int, ...]]] = Field(default_factory=dict)

@@ -18,6 +18,8 @@ from lepton_rl.system.journal.events import (
     Requeued,
     Started,
     Starting,
+    Stopping,
+    StopRequested,
     Submitted,
     Why,
 )
@@ -42,6 +44,8 @@ __all__ = [
     "Requeued",
     "Started",
     "Starting",
+    "StopRequested",
+    "Stopping",
     "Submitted",
     "Synchronous",
     "TaskLife",

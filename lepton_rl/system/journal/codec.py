@@ -31,9 +31,10 @@ from lepton_rl.system.journal.events import (
     Requeued,
     Started,
     Starting,
+    StopRequested,
     Submitted,
 )
-from lepton_rl.system.journal.ledger import ClusterState, TaskLife
+from lepton_rl.system.journal.ledger import ClusterState, ForgottenLife, TaskLife
 
 __all__ = ["RECORD_VERSION", "from_json", "to_json"]
 
@@ -44,6 +45,7 @@ _RECORDS: dict[str, type[Any]] = {
     "task": Task,
     "node": Node,
     "life": TaskLife,
+    "forgotten": ForgottenLife,
     "cluster": ClusterState,
     "submitted": Submitted,
     "starting": Starting,
@@ -51,6 +53,7 @@ _RECORDS: dict[str, type[Any]] = {
     "ended": Ended,
     "preempted": Preempted,
     "requeued": Requeued,
+    "stop-requested": StopRequested,
     "cancel-requested": CancelRequested,
     "cancelled": Cancelled,
     "node-changed": NodeChanged,

@@ -28,6 +28,8 @@ __all__ = [
     "Requeued",
     "Started",
     "Starting",
+    "StopRequested",
+    "Stopping",
     "Submitted",
     "TaskEvent",
     "Why",
@@ -61,6 +63,17 @@ class Why(StrEnum):
     """the executor refused it, or a restarted scheduler found that it does not know it"""
     NODE_LOST = "node-lost"
     """a node under it went down"""
+
+
+class Stopping(StrEnum):
+    """Why a run is being stopped; where a user wants that, see `CancelRequested`."""
+
+    PREEMPT = "preempt"
+    """other work needs its nodes"""
+    NODE_LOST = "node-lost"
+    """a node under it went down"""
+    SHUTDOWN = "shutdown"
+    """the scheduler stops"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +210,21 @@ class Requeued(_OfAttempt):
 
 
 @dataclass(frozen=True, slots=True)
+class StopRequested(_OfAttempt):
+    """A run is about to be stopped; without this, its end would count as a failure of the task.
+
+    Attributes:
+        why: a `Stopping` or its name.
+    """
+
+    why: Stopping
+
+    def __post_init__(self) -> None:
+        _OfAttempt.__post_init__(self)
+        object.__setattr__(self, "why", _member(Stopping, self.why, "stop requested: why"))
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A user wants a task stopped; written before the executor is told, or it could be forgotten.
 
@@ -275,7 +303,15 @@ class PoolChanged:
 
 
 TaskEvent: TypeAlias = (
-    Submitted | Starting | Started | Ended | Preempted | Requeued | CancelRequested | Cancelled
+    Submitted
+    | Starting
+    | Started
+    | Ended
+    | Preempted
+    | Requeued
+    | StopRequested
+    | CancelRequested
+    | Cancelled
 )
 JournalEvent: TypeAlias = TaskEvent | NodeChanged | PoolChanged
 

@@ -16,12 +16,12 @@ from sqlalchemy import Connection
 
 from lepton_rl.core.errors import JournalError, StateError
 from lepton_rl.core.settings import Settings
-from lepton_rl.system.journal import storage
+from lepton_rl.system.journal import retention, storage
 from lepton_rl.system.journal.claim import claim, forget, owner_lives, read_head, refuse, release
 from lepton_rl.system.journal.database import Database, Synchronous, journal_url
-from lepton_rl.system.journal.events import JournalEvent
+from lepton_rl.system.journal.events import JournalEvent, Outcome
 from lepton_rl.system.journal.integrity import check_all, refuse_losses
-from lepton_rl.system.journal.ledger import Recovered, TaskLife
+from lepton_rl.system.journal.ledger import ForgottenLife, Recovered, TaskLife
 
 __all__ = ["Journal", "JournalSettings"]
 
@@ -37,6 +37,9 @@ class JournalSettings(Settings):
         patience_s: how long the heartbeat of an owner on another machine must stand still before
             it counts as dead, in s; several times `heartbeat_s`.
         compact_every: events after which they are folded into the snapshot (>= 1).
+        retain_ended: how many tasks that have ended are kept in full, the last ones (>= 0); None
+            for all. Of the others only id and outcome are kept, so that their ids are not used
+            again and tasks may still depend on them.
     """
 
     synchronous: Synchronous | None = None
@@ -44,6 +47,7 @@ class JournalSettings(Settings):
     heartbeat_s: float = Field(5.0, gt=0)
     patience_s: float = Field(20.0, gt=0)
     compact_every: int = Field(1000, ge=1)
+    retain_ended: int | None = Field(None, ge=0)
 
 
 class Journal:
@@ -73,6 +77,7 @@ class Journal:
         self._last_beat_s = time.monotonic()
         self._closed = self._taken_over = False
         self._doubtful = False  # a commit began, and we do not know that it succeeded
+        self._num_reduced: int | None = None  # tasks at the beginning of the history, once known
         if token is not None:
             weakref.finalize(self, forget, token)
 
@@ -199,10 +204,13 @@ class Journal:
                 pool=self._ledger.cluster.pool,
                 last_seq=self._ledger.last_seq,
                 num_finished=self._num_history + len(self._ledger.finished),
+                latest_us=self._ledger.latest_us,
             )
 
     def history(self, since_us: int | None = None) -> Iterator[TaskLife]:
         """The tasks that had ended for good when this was called, in the order of their ends.
+
+        Those that are kept no longer in full are left out.
 
         Args:
             since_us: only those that ended then or later, in us on the scheduler's clock.
@@ -229,12 +237,28 @@ class Journal:
         yield from (life for life in recent if since_us is None or _ended_us(life) >= since_us)
 
     def find(self, task_id: str) -> TaskLife | None:
-        """What is known of a task, also of one that ended long ago; None if it was not submitted.
+        """What is known of a task, also of one that ended long ago.
+
+        None if it was not submitted, or is kept no longer in full (`JournalSettings.retain_ended`).
 
         Raises:
             StateError: the journal is closed.
             JournalError: its record is damaged.
         """
+        life = self._find(task_id)
+        return life if isinstance(life, TaskLife) else None
+
+    def outcome_of(self, task_id: str) -> Outcome | None:
+        """How a task has ended, however long ago; None if it has not, or was not submitted.
+
+        Raises:
+            StateError: the journal is closed.
+            JournalError: its record is damaged.
+        """
+        life = self._find(task_id)
+        return None if life is None else life.outcome
+
+    def _find(self, task_id: str) -> TaskLife | ForgottenLife | None:
         with self._lock:
             self._require_usable()
             known = self._ledger.lives.get(task_id) or self._ledger.finished.get(task_id)
@@ -267,8 +291,19 @@ class Journal:
             def write(connection: Connection) -> None:
                 self._advance_head(connection, 0)
                 storage.save_snapshot(connection, self._ledger, self._num_history)
+                self._reduce(connection)
 
             self._commit(write, self._folded)
+
+    def _reduce(self, connection: Connection) -> None:
+        """Keep less of the tasks that are too many in the history; some of them at a time."""
+        retain = self._settings.retain_ended
+        if retain is None:
+            return
+        if self._num_reduced is None:
+            self._num_reduced = retention.count_reduced(connection, self._num_history)
+        up_to = self._num_history + len(self._ledger.finished) - retain
+        self._num_reduced = retention.reduce_history(connection, self._num_reduced, up_to)
 
     def verify(self) -> None:
         """Read everything, compare it with what is known, and check the files' structure.

@@ -25,12 +25,14 @@ from lepton_rl.system.journal.events import (
     Requeued,
     Started,
     Starting,
+    Stopping,
+    StopRequested,
     Submitted,
     TaskEvent,
     Why,
 )
 
-__all__ = ["ClusterState", "Ledger", "Phase", "Plan", "Recovered", "TaskLife"]
+__all__ = ["ClusterState", "ForgottenLife", "Ledger", "Phase", "Plan", "Recovered", "TaskLife"]
 
 
 class Phase(StrEnum):
@@ -65,6 +67,8 @@ class TaskLife:
         kept_work_s: work that its last checkpoint keeps, in s.
         failures: attempts that failed and were tried again.
         preemptions: how often it was preempted.
+        stopping: why this attempt is being stopped, other than because a user wants it; None if it
+            is not.
         cancel_requested: a user wants it stopped.
         outcome: how it ended, None before.
         exit_code: of the last attempt that ended, None where there is none.
@@ -88,11 +92,28 @@ class TaskLife:
     outcome: Outcome | None = None
     exit_code: int | None = None
     detail: str = ""
+    stopping: Stopping | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", Phase(self.phase))
+        if self.stopping is not None:
+            object.__setattr__(self, "stopping", Stopping(self.stopping))
         if self.outcome is not None:
             object.__setattr__(self, "outcome", Outcome(self.outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenLife:
+    """What is left of a task that ended long ago (`JournalSettings.retain_ended`).
+
+    Attributes:
+        outcome: how it ended.
+    """
+
+    outcome: Outcome
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outcome", Outcome(self.outcome))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +123,12 @@ class ClusterState:
     Attributes:
         pool: what the cluster consists of, None if that was never recorded.
         nodes: node name -> state, for those that were heard of.
+        latest_us: the latest time that any event had, in us on the scheduler's clock.
     """
 
     pool: tuple[Node, ...] | None = None
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    latest_us: int = 0
 
     def __post_init__(self) -> None:
         states = {name: NodeState(state) for name, state in self.nodes.items()}
@@ -122,6 +145,8 @@ class Recovered:
         pool: what the cluster consisted of, None if that was never recorded.
         last_seq: sequence number of the last event, 0 if there is none.
         num_finished: how many tasks have ended for good; `Journal.history` tells of them.
+        latest_us: the latest time that any event had, 0 if there is none. A restarted scheduler's
+            clock begins here at the earliest, wherever the time of day has gone meanwhile.
     """
 
     tasks: tuple[TaskLife, ...]
@@ -129,6 +154,7 @@ class Recovered:
     pool: tuple[Node, ...] | None
     last_seq: int
     num_finished: int
+    latest_us: int = 0
 
     def in_phase(self, phase: Phase) -> tuple[TaskLife, ...]:
         """The tasks that are there, in order of submission."""
@@ -142,12 +168,14 @@ class Plan:
     Attributes:
         cluster: the nodes after it.
         num_events: how many there are.
+        latest_us: the latest time so far.
         lives: task id -> its life after it, for the tasks it touches.
         submitted: ids that are new.
     """
 
     cluster: ClusterState
     num_events: int
+    latest_us: int
     lives: dict[str, TaskLife] = field(default_factory=dict)
     submitted: list[str] = field(default_factory=list)
 
@@ -164,6 +192,7 @@ class Ledger:
             not been moved to the history.
         cluster: the nodes.
         last_seq: sequence number of the last event.
+        latest_us: the latest time that any event had.
         touched: ids whose lives have changed since this was last cleared.
     """
 
@@ -171,6 +200,7 @@ class Ledger:
         self.lives: dict[str, TaskLife] = {}
         self.finished: dict[str, TaskLife] = {}
         self.cluster, self.last_seq = cluster, last_seq
+        self.latest_us = cluster.latest_us
         self.touched: set[str] = set()
 
     def plan(self, events: Sequence[JournalEvent]) -> Plan:
@@ -180,7 +210,7 @@ class Ledger:
             StateError: an event that the state does not allow, such as starting a task that runs.
             ConfigError: something that is no event.
         """
-        plan = Plan(self.cluster, len(events))
+        plan = Plan(self.cluster, len(events), self.latest_us)
         for seq, event in enumerate(events, self.last_seq + 1):
             if isinstance(event, NodeChanged | PoolChanged):
                 plan.cluster = _cluster_after(plan.cluster, event)
@@ -188,6 +218,7 @@ class Ledger:
                 self._plan_task(plan, event, seq)
             else:
                 raise ConfigError(f"journal: expected events, got {shown(event)}")
+            plan.latest_us = max(plan.latest_us, event.at_us)
         return plan
 
     def accept(self, plan: Plan) -> None:
@@ -199,7 +230,7 @@ class Ledger:
                 self.finished[task_id] = life
             else:
                 self.lives[task_id] = life
-        self.cluster = plan.cluster
+        self.cluster, self.latest_us = plan.cluster, plan.latest_us
         self.last_seq += plan.num_events
 
     def _plan_task(self, plan: Plan, event: TaskEvent, seq: int) -> None:
@@ -253,6 +284,9 @@ def _life_after(life: TaskLife, event: TaskEvent) -> TaskLife:
             return replace(
                 pending, failures=failures, exit_code=event.exit_code, detail=event.detail
             )
+        case StopRequested():
+            _require(life, event, Phase.STARTING, Phase.RUNNING)
+            return replace(life, stopping=event.why)
         case CancelRequested():
             _require(life, event, Phase.PENDING, Phase.STARTING, Phase.RUNNING)
             return replace(life, cancel_requested=True)
@@ -286,12 +320,20 @@ def _starting(life: TaskLife, event: Starting) -> TaskLife:
 def _pending(life: TaskLife, kept_work_s: float | None) -> TaskLife:
     kept_work_s = life.kept_work_s if kept_work_s is None else kept_work_s
     return replace(
-        life, phase=Phase.PENDING, nodes=(), cards=(), start_us=None, kept_work_s=kept_work_s
+        life,
+        phase=Phase.PENDING,
+        nodes=(),
+        cards=(),
+        start_us=None,
+        stopping=None,
+        kept_work_s=kept_work_s,
     )
 
 
 def _final(life: TaskLife, end_us: int, outcome: Outcome, detail: str) -> TaskLife:
-    return replace(life, phase=Phase.FINAL, end_us=end_us, outcome=outcome, detail=detail)
+    return replace(
+        life, phase=Phase.FINAL, stopping=None, end_us=end_us, outcome=outcome, detail=detail
+    )
 
 
 def _require(life: TaskLife, event: TaskEvent, *phases: Phase) -> None:
@@ -316,7 +358,7 @@ def _require(life: TaskLife, event: TaskEvent, *phases: Phase) -> None:
 def _cluster_after(cluster: ClusterState, event: NodeChanged | PoolChanged) -> ClusterState:
     if isinstance(event, PoolChanged):
         states = {n.name: cluster.nodes.get(n.name, NodeState.UP) for n in event.nodes}
-        return ClusterState(event.nodes, states)
+        return replace(cluster, pool=event.nodes, nodes=states)
     if cluster.pool is not None and event.node not in cluster.nodes:
         raise StateError(f"journal: no node {event.node!r} in the pool; record PoolChanged first")
     return replace(cluster, nodes={**cluster.nodes, event.node: event.state})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
@@ -11,7 +12,13 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from lepton_rl.core.errors import StateError
 from lepton_rl.system.journal.database import Database
 from lepton_rl.system.journal.events import JournalEvent
-from lepton_rl.system.journal.ledger import ClusterState, Ledger, Phase, TaskLife
+from lepton_rl.system.journal.ledger import (
+    ClusterState,
+    ForgottenLife,
+    Ledger,
+    Phase,
+    TaskLife,
+)
 from lepton_rl.system.journal.schema import (
     CLUSTER_NUMBER,
     EVENTS,
@@ -157,7 +164,8 @@ def save_snapshot(connection: Connection, ledger: Ledger, num_history: int) -> N
     gone = [CLUSTER_NUMBER, *(life.number for life in (*changed, *finished))]
     connection.execute(_FORGET, [{"gone": number} for number in gone])
     rows = [packed(SNAPSHOT, life.number, life) for life in changed]
-    rows.append(packed(SNAPSHOT, CLUSTER_NUMBER, ledger.cluster))
+    cluster = replace(ledger.cluster, latest_us=ledger.latest_us)
+    rows.append(packed(SNAPSHOT, CLUSTER_NUMBER, cluster))
     connection.execute(insert(SNAPSHOT), rows)
     if finished:
         records = [_history_row(*each) for each in enumerate(finished, num_history + 1)]
@@ -168,7 +176,7 @@ def save_snapshot(connection: Connection, ledger: Ledger, num_history: int) -> N
 
 
 def iterate_history(database: Database, first: int, last: int) -> Iterator[TaskLife]:
-    """The tasks number `first` to `last` of the history.
+    """The tasks number `first` to `last` of the history, without those that were reduced.
 
     Raises:
         JournalError: one is missing or damaged.
@@ -183,7 +191,7 @@ def iterate_history(database: Database, first: int, last: int) -> Iterator[TaskL
                 raise DamageError(
                     f"some of the tasks {first} to {up_to} of the history are missing"
                 )
-        yield from lives
+        yield from (life for life in lives if isinstance(life, TaskLife))
         first = up_to + 1
 
 
@@ -194,8 +202,8 @@ def first_finished_since(database: Database, since_us: int) -> int | None:
         return connection.execute(query).scalar()
 
 
-def find_finished(database: Database, task_id: str) -> TaskLife | None:
-    """A task of the history."""
+def find_finished(database: Database, task_id: str) -> TaskLife | ForgottenLife | None:
+    """A task of the history, None if it is not there."""
     query = select(HISTORY).where(HISTORY.c.task_key == _key(task_id))
     with database.read() as connection:
         row = connection.execute(query).first()
@@ -218,8 +226,11 @@ def _history_row(number: int, life: TaskLife) -> dict[str, Any]:
     return {**row, "task_key": _key(life.task.id), "end_us": life.end_us}
 
 
-def _finished(row: Row[Any]) -> TaskLife:
-    life = _life(unpacked(HISTORY, row))
+def _finished(row: Row[Any]) -> TaskLife | ForgottenLife:
+    life = unpacked(HISTORY, row)
+    if isinstance(life, ForgottenLife):
+        return life
+    life = _life(life)
     whole = (Phase.FINAL, row.end_us, row.task_key)
     if (life.phase, life.end_us, _key(life.task.id)) != whole:
         raise DamageError(f"row {row.number!r} of {HISTORY.name} contradicts itself")

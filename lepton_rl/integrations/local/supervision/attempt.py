@@ -59,7 +59,7 @@ def supervise(channel: socket.socket, signals: SignalPipe) -> None:
 def _claim(request: LaunchRequest, channel: socket.socket) -> bool:
     """Whether the attempt is ours and the executor wants it to run."""
     supervisor = identity_of(os.getpid())
-    claim = Claim(request.task_id, request.attempt, request.start_us, supervisor)
+    claim = Claim(request.task_id, request.attempt, request.start_us, supervisor, request.run)
     directory, path = Path(request.directory), Path(request.claim)
     try:
         write_claim(path, claim, directory)

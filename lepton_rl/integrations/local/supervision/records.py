@@ -29,15 +29,17 @@ class Claim(NamedTuple):
 
     Attributes:
         task_id: whose attempt it is.
-        attempt: its number, from 1.
+        attempt: number of its directory, from 1.
         start_us: when it was started, on the scheduler's clock.
         supervisor: who runs it.
+        run: the scheduler's number of it, None if it gave none.
     """
 
     task_id: str
     attempt: int
     start_us: int
     supervisor: ProcessIdentity
+    run: int | None = None
 
 
 class ExitStatus(NamedTuple):

@@ -39,7 +39,8 @@ class LaunchRequest(NamedTuple):
 
     Attributes:
         task_id: whose attempt this is.
-        attempt: its number, from 1.
+        attempt: number of its directory, from 1.
+        run: the scheduler's number of it, None if it gave none.
         start_us: when it was started, on the scheduler's clock.
         directory: of the attempt, absolute.
         claim: file to be made by the supervisor that runs this attempt, absolute.
@@ -55,6 +56,7 @@ class LaunchRequest(NamedTuple):
 
     task_id: str
     attempt: int
+    run: int | None
     start_us: int
     directory: str
     claim: str
