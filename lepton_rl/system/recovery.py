@@ -96,7 +96,7 @@ def _adopt(system: Operations, entry: Entry, life: TaskLife, at_us: int) -> None
     system.pool.retake(entry.local, nodes, life.cards or [{}] * len(nodes))
     speed = system.pool.speed_of(nodes, getattr(task, "task_class", ""))
     system.queue.start(entry.local, speed, nodes)
-    system.monitor.started(task.id, nodes, at_us)
+    system.monitor.adopted(task.id, nodes, at_us)
 
 
 def _cancel_again(system: Operations, life: TaskLife) -> None:
