@@ -84,12 +84,27 @@ class LiveEstimates:
         ended = [record for record in records if record.end_us is not None]
         count = 0
         for record in sorted(ended, key=_end_us):
-            features, _ = self._submitted.pop(record.task_id, (None, 0.0))
             run_us = _whole_run_us(record)
-            if features is not None and run_us > 0:
-                self._predictor.observe(features, float(to_seconds(run_us)))
-                count += 1
+            run_s = float(to_seconds(run_us)) if run_us > 0 else None
+            count += self.ended(record.task_id, run_s)
         return count
+
+    def ended(self, task_id: str, run_time_s: float | None) -> bool:
+        """A task has ended; a scheduler that was given these estimates tells it by itself.
+
+        Args:
+            task_id: what was not submitted here, or has ended before, is passed over.
+            run_time_s: of its one whole run, > 0; None where its runs do not teach how long it
+                takes.
+
+        Returns:
+            Whether something was learned.
+        """
+        features, _ = self._submitted.pop(task_id, (None, 0.0))
+        if features is None or run_time_s is None:
+            return False
+        self._predictor.observe(features, run_time_s)
+        return True
 
     def expected_s(self, task_id: str, elapsed_s: float) -> float:
         """Total run time to expect of a task that has run for `elapsed_s`; see `corrected_s`.

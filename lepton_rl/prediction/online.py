@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ __all__ = [
     "predicted_workload",
 ]
 
+_LIMIT = "limit_us"
+"""Column of the records for the time at which a task is stopped, where they have one."""
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -46,18 +49,22 @@ def predicted_workload(workload: Workload, config: PredictionConfig) -> Workload
     `known_from_us`), not when they end under the policy that is being simulated: the estimates are
     the same for all policies, which keeps comparisons paired.
 
+    What users asked for stays in `Workload.user_requested_us`: a `Scheduler` that replays the
+    workload gives that to executors, and predictions to policies.
+
     Predict first and cut windows afterwards; a window then has the history from before it. Where
     the source has no users' estimates and the run time stands for them (lublin_256, generated
     workloads), there is nothing to predict.
 
     Args:
-        workload: with the users' estimates.
-        config: which predictor. With `user-estimate` the workload is returned as it is.
+        workload: with the users' estimates, or with predictions, which are made anew.
+        config: which predictor. With `user-estimate` the workload has the users' estimates.
 
     Raises:
         ConfigError: the predictor needs a library that is not installed.
         StateError: waits had to be simulated, and a task can never start.
     """
+    workload = _with_user_requests(workload)
     if config.kind == "user-estimate":
         return workload
     predictions = predict_online(make_predictor(config), workload)
@@ -65,9 +72,30 @@ def predicted_workload(workload: Workload, config: PredictionConfig) -> Workload
     estimates_s = [
         estimate_s(each, task, config) for each, task in zip(predictions, features, strict=True)
     ]
+    asked_us = workload.tasks["requested_us"].copy()
     tasks = workload.tasks.copy()
     tasks["requested_us"] = np.maximum(1, to_us(estimates_s))
-    return replace(workload, name=f"{workload.name}+{config.kind}", tasks=tasks)
+    if _LIMIT in (tasks.dtype.names or ()):
+        tasks[_LIMIT] = asked_us
+    name = f"{workload.name}{_mark(config.kind)}"
+    return replace(workload, name=name, tasks=tasks, user_requested_us=asked_us)
+
+
+def _with_user_requests(workload: Workload) -> Workload:
+    """The workload before any prediction was made."""
+    if workload.user_requested_us is None:
+        return workload
+    tasks = workload.tasks.copy()
+    tasks["requested_us"] = workload.user_requested_us
+    name = workload.name
+    for kind in get_args(PredictionConfig.model_fields["kind"].annotation):
+        name = name.removesuffix(_mark(kind))
+    return replace(workload, name=name, tasks=tasks, user_requested_us=None)
+
+
+def _mark(kind: str) -> str:
+    """What is appended to the name of a workload with predictions."""
+    return f"+{kind}"
 
 
 def predict_online(

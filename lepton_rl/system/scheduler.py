@@ -7,6 +7,7 @@ execute, feed_back, complete (`lepton_rl.system.steps`). Time either goes from e
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -24,6 +25,7 @@ from lepton_rl.core.schedule import Schedule
 from lepton_rl.core.tables import Ints
 from lepton_rl.core.tasks import Task, TaskState
 from lepton_rl.system.dependencies import require_acyclic
+from lepton_rl.system.estimates import PREDICTION_ERROR, Estimator, RunTimeEstimates
 from lepton_rl.system.executor import Executor
 from lepton_rl.system.life import Entry
 from lepton_rl.system.live import Live
@@ -34,13 +36,15 @@ from lepton_rl.system.queue import TaskQueue
 from lepton_rl.system.quotas import Quotas
 from lepton_rl.system.recording import Recorder
 from lepton_rl.system.simulated import SimulatedExecutor
-from lepton_rl.system.source import RecordedTasks, tasks_from
+from lepton_rl.system.source import RecordedTasks, estimates_of, tasks_from
 from lepton_rl.system.state import Tables
 
 if TYPE_CHECKING:
     from lepton_rl.system.journal import Journal
 
 __all__ = ["EventBatching", "Scheduler"]
+
+_log = logging.getLogger("lepton_rl.system")
 
 
 class EventBatching(StrEnum):
@@ -73,6 +77,8 @@ class Scheduler(Live):
             tasks may hold together; others have no limit.
         journal: everything is written there before it happens, and what it holds is taken up here
             (`lepton_rl.system.recovery`). None keeps nothing.
+        prediction: predicts the run times that policies see, and learns from each end, e.g. a
+            `lepton_rl.prediction.LiveEstimates`; None leaves them what users ask for.
 
     Attributes:
         queue: pending and running tasks, and where each task is in its life.
@@ -94,6 +100,7 @@ class Scheduler(Live):
         event_batching: EventBatching | str = EventBatching.INSTANT,
         quotas: Mapping[str, float] | None = None,
         journal: Journal | None = None,
+        prediction: RunTimeEstimates | None = None,
     ) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._batching = _batching(event_batching)
@@ -101,6 +108,8 @@ class Scheduler(Live):
         self._executor = executor if executor is not None else SimulatedExecutor()
         self._tables = Tables(node_table(cluster))
         self.queue = TaskQueue(cluster, self._tables, self._reindex_policy, self._task_ended)
+        self._estimator = Estimator(prediction, self._prediction_failed)
+        self.queue.on_arrival = self._estimator.arriving
         self.pool = ResourcePool(cluster, self._tables)
         self.monitor = monitor if monitor is not None else Monitor(cluster)
         self._quotas = Quotas(quotas or {}, self._tables)
@@ -181,6 +190,7 @@ class Scheduler(Live):
             if any(task.depends_on for task in tasks):
                 self._submit(tasks)
                 return
+        self._estimator.expect(estimates_of(tasks))
         for task in tasks_from(tasks):
             self._submit([task])
 
@@ -268,6 +278,13 @@ class Scheduler(Live):
     def _task_ended(self, entry: Entry, end_us: int) -> None:
         self._recorder.ended(entry, end_us)
         self.monitor.ended(entry.task.id, end_us, entry.state, entry.reason)
+        self._estimator.ended(entry, end_us)
+
+    def _prediction_failed(self, error: Exception) -> None:
+        if self._strict:
+            raise error
+        self.monitor.incident(PREDICTION_ERROR)
+        _log.warning("run times cannot be predicted: %s", error)
 
     def _reindex_policy(self, moved: Ints) -> None:
         if isinstance(self._policy, RemembersTasks):
