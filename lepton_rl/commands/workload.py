@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,11 @@ from lepton_rl.envs.config import WorkloadConfig
 from lepton_rl.envs.episodes import load_workload
 from lepton_rl.prediction.accuracy import accuracy_of
 from lepton_rl.prediction.config import PredictionConfig
-from lepton_rl.prediction.online import predicted_workload
+from lepton_rl.prediction.demand import demand_accuracy_of
+from lepton_rl.prediction.online import predict_demand_online, predicted_workload
 from lepton_rl.workloads.sources import describe
+from lepton_rl.workloads.swf import SWF_SUFFIXES
+from lepton_rl.workloads.swf_memory import read_swf_memory
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["describe_workload"]
@@ -41,6 +45,8 @@ def describe_workload(workload: str, overrides: Sequence[str] = (), *, as_json: 
     seen = load_workload(config)
     asked = predicted_workload(seen, _USERS)
     figures = {**describe(asked), "estimates": _estimates(config, asked, seen)}
+    if (memory := _memory(config, asked)) is not None:
+        figures["memory"] = memory
     if as_json:
         return json.dumps(figures, indent=2, allow_nan=False) + "\n"
     return "".join(f"{name:16}{_text(value)}\n" for name, value in figures.items())
@@ -63,6 +69,24 @@ def _accuracy(workload: Workload, estimates_us: NDArray[np.int64]) -> dict[str, 
         "accuracy": found.mean_accuracy,
         "underestimated": found.underestimated,
         "mean_absolute_error_s": found.mean_absolute_error_s,
+    }
+
+
+def _memory(config: WorkloadConfig, asked: Workload) -> dict[str, object] | None:
+    """Accuracy of requested and of predicted memory; None where the source measured none."""
+    if not config.source.lower().endswith(SWF_SUFFIXES):
+        return None
+    memory = read_swf_memory(config.source, asked.ids)
+    if not memory.is_measured:
+        return None
+    predicted = predict_demand_online(
+        config.prediction.demand.predictor(), asked, memory.used_kib, memory.requested_kib
+    )
+    figures = {"user-request": memory.requested_kib, "class-quantiles": predicted}
+    return {
+        name: asdict(demand_accuracy_of(memory.used_kib, each))
+        for name, each in figures.items()
+        if np.isfinite(each[np.isfinite(memory.used_kib)]).any()
     }
 
 
