@@ -11,6 +11,7 @@ import yaml
 
 from lepton_rl.cli import main
 from lepton_rl.commands.inputs import environment_for
+from lepton_rl.commands.train import train_config
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.settings import load_settings
 from lepton_rl.envs.config import EnvironmentConfig, WorkloadConfig
@@ -71,6 +72,13 @@ def test_by_override(trace: Path, config: str) -> None:
     assert of_trace.workload == of_yaml.workload
     off = environment_for(config, ["environment.workload.prediction.kind=user-estimate"])
     assert load_workload(off.workload).user_requested_us is None
+
+
+def test_training_on_another_trace_keeps_them(config: str) -> None:
+    settings = train_config(config, [], "other.swf", seed=None, device=None)
+
+    assert settings.environment.workload.source.endswith("other.swf")
+    assert settings.environment.workload.prediction.kind == "last-two"
 
 
 def test_predictions_have_the_history_from_before_a_window(config: str) -> None:

@@ -164,6 +164,23 @@ def test_tasks_taken_up_from_a_journal_are_predicted(tmp_path: Path) -> None:
     assert {seen_s(second, "x"), seen_s(second, "y")} == {42, 43}
 
 
+def test_a_restarted_scheduler_can_be_told_the_past(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "journal.db")
+    system = Scheduler(POOL, heuristic("fcfs"), journal=journal)
+    system.submit_all([job(name, run_s, tenant="ada") for name, run_s in (("x", 10), ("y", 30))])
+    system.submit(job("cancelled", 90, tenant="ada"))
+    system.run_until(50)
+    system.cancel("cancelled")
+    system.run()
+    journal.close()
+
+    estimates = LiveEstimates(LAST_TWO)
+    with Journal.open(tmp_path / "journal.db") as journal:
+        assert estimates.learn_past(journal.history()) == 2
+
+    assert estimates.submitted(job("z", 1, tenant="ada")) == (10 + 30) / 2
+
+
 def random_workload(count: int, seed: int) -> Workload:
     rng = np.random.default_rng(seed)
     return workload_of(
