@@ -127,7 +127,11 @@ class Scheduler(Live):
         return self.monitor.records
 
     def schedule(self) -> Schedule:
-        """The records as arrays, tasks in order of submission."""
+        """The records as arrays, tasks in order of submission.
+
+        Raises:
+            StateError: the monitor has forgotten some.
+        """
         return self.monitor.schedule()
 
     def state_of(self, task_id: str) -> TaskState:
