@@ -14,6 +14,7 @@ from lepton_rl.core.clock import to_seconds, to_us
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.core.rules.orders import Order
+from lepton_rl.core.tables import Records
 from lepton_rl.prediction.classes import DemandQuantiles
 from lepton_rl.prediction.config import PredictionConfig, estimate_s, make_predictor
 from lepton_rl.prediction.predictor import (
@@ -31,6 +32,7 @@ __all__ = [
     "predict_demand_online",
     "predict_online",
     "predicted_workload",
+    "with_estimates",
 ]
 
 _LIMIT = "limit_us"
@@ -73,12 +75,26 @@ def predicted_workload(workload: Workload, config: PredictionConfig) -> Workload
         estimate_s(each, task, config) for each, task in zip(predictions, features, strict=True)
     ]
     asked_us = workload.tasks["requested_us"].copy()
-    tasks = workload.tasks.copy()
-    tasks["requested_us"] = np.maximum(1, to_us(estimates_s))
-    if _LIMIT in (tasks.dtype.names or ()):
-        tasks[_LIMIT] = asked_us
+    tasks = with_estimates(workload.tasks, np.maximum(1, to_us(estimates_s)))
     name = f"{workload.name}{_mark(config.kind)}"
     return replace(workload, name=name, tasks=tasks, user_requested_us=asked_us)
+
+
+def with_estimates(tasks: Records, estimates_us: Ints) -> Records:
+    """A copy of the records with other estimates.
+
+    Where records have a column for what the user asked for, that is kept there: rules may correct
+    an estimate that a task outlives, up to its limit.
+
+    Args:
+        tasks: `(N,)` with the users' requests.
+        estimates_us: `(N,)` in us, > 0.
+    """
+    seen = tasks.copy()
+    if _LIMIT in (seen.dtype.names or ()):
+        seen[_LIMIT] = tasks["requested_us"]
+    seen["requested_us"] = estimates_us
+    return seen
 
 
 def _with_user_requests(workload: Workload) -> Workload:

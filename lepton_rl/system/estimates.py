@@ -19,6 +19,9 @@ __all__ = ["PREDICTION_ERROR", "Estimator", "RunTimeEstimates"]
 
 PREDICTION_ERROR = "prediction-error"
 
+_LIMIT = "limit_us"
+"""Column of the records for what the user asked for, up to which rules may correct an estimate."""
+
 
 class RunTimeEstimates(Protocol):
     """Predicts run times from those of the past; `lepton_rl.prediction.LiveEstimates` does."""
@@ -70,6 +73,8 @@ class Estimator:
             except Exception as error:
                 self._on_error(error)
         if estimate_us is not None:
+            if _LIMIT in (entry.record.dtype.names or ()):
+                entry.record[_LIMIT] = max(1, int(to_us(entry.task.requested_time_s)))
             entry.record["requested_us"] = estimate_us
 
     def ended(self, entry: Entry, end_us: int) -> None:

@@ -26,6 +26,7 @@ client = pytest.importorskip(
     "prometheus_client", reason="needs prometheus_client: the extra `serve`"
 )
 parser = pytest.importorskip("prometheus_client.parser")
+openmetrics = pytest.importorskip("prometheus_client.openmetrics.exposition")
 
 DOCS = Path(__file__).parents[2] / "docs" / "monitoring.md"
 CLUSTER = Cluster(
@@ -188,6 +189,15 @@ def test_names_follow_the_conventions(metric) -> None:  # type: ignore[no-untype
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.name.endswith("_info") == (metric.kind == "info")
     assert metric.help.endswith(".")
+
+
+def test_the_newer_text_format(scheduler: Scheduler) -> None:
+    """OpenMetrics, which Prometheus asks for, has a stricter parser."""
+    text = openmetrics.generate_latest(prometheus.registry_of(scheduler, node_loads=True))
+    parse = pytest.importorskip("prometheus_client.openmetrics.parser")
+
+    families = list(parse.text_string_to_metric_families(text.decode()))
+    assert len(families) == len(METRICS) + 1
 
 
 def test_two_schedulers_do_not_share_a_registry_by_accident(scheduler: Scheduler) -> None:

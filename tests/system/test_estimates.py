@@ -16,8 +16,9 @@ from lepton_rl.policies.registry import heuristic
 from lepton_rl.prediction import LiveEstimates, PredictionConfig, predicted_workload
 from lepton_rl.sim.replay import replay
 from lepton_rl.system import Failures, Scheduler, SimulatedExecutor
-from lepton_rl.system.estimates import PREDICTION_ERROR
+from lepton_rl.system.estimates import PREDICTION_ERROR, Estimator
 from lepton_rl.system.journal import Journal
+from lepton_rl.system.life import Entry
 from lepton_rl.workloads.workload import Workload
 from tests.prediction.small import Job, workload_of
 
@@ -162,6 +163,16 @@ def test_tasks_taken_up_from_a_journal_are_predicted(tmp_path: Path) -> None:
     journal.close()
 
     assert {seen_s(second, "x"), seen_s(second, "y")} == {42, 43}
+
+
+def test_what_the_user_asked_for_stays_in_the_record() -> None:
+    """In records that have a column for it."""
+    record = np.ones(1, [("requested_us", np.int64), ("limit_us", np.int64)])
+    entry = Entry(job("x", 10), 0, 0, record)
+
+    Estimator(Told({"x": 7}), pytest.fail).arriving(entry)
+
+    assert entry.record[0].tolist() == (7_000_000, 100_000_000)
 
 
 def test_a_restarted_scheduler_can_be_told_the_past(tmp_path: Path) -> None:
