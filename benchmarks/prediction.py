@@ -7,7 +7,6 @@ minutes, most of it training.
 
 from __future__ import annotations
 
-import gzip
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,11 +20,12 @@ from lepton_rl.evaluate.metrics import bounded_slowdowns
 from lepton_rl.evaluate.statistics import paired_difference
 from lepton_rl.policies.registry import rule_of
 from lepton_rl.prediction.accuracy import Accuracy, accuracy_of, accuracy_table
-from lepton_rl.prediction.classes import DemandQuantiles
 from lepton_rl.prediction.config import PredictionConfig, make_predictor
+from lepton_rl.prediction.demand import DemandConfig, demand_accuracy_of
 from lepton_rl.prediction.online import known_from_us, predict_demand_online, predict_online
 from lepton_rl.sim.replay import replay
 from lepton_rl.workloads.swf import read_swf
+from lepton_rl.workloads.swf_memory import read_swf_memory
 from lepton_rl.workloads.workload import Workload
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ POLICIES = ("sjf+easy", "saf+easy", "fcfs+easy")
 TEST_FROM = 0.6
 WINDOW = 1024
 QUANTILE = PredictionConfig().quantile
-MEMORY_QUANTILE = 0.95
+MEMORY = ((0.9, 1.0), (0.95, 1.0), (0.95, 1.2), (0.99, 1.0), (0.99, 1.2))
 NODE_KIB = 1024 * 1024 // 2  # HPC2N: 1 GiB for two processors
 
 
@@ -124,27 +124,33 @@ def slowdown(workload: Workload, policy: str) -> float:
 
 
 def memory_table(path: Path, workload: Workload) -> str:
-    """Used memory (SWF field 7) of the tasks that have it, of the last 40 %."""
-    text = gzip.decompress(path.read_bytes()).decode("latin-1")
-    rows = [line.split() for line in text.splitlines() if line.strip() and line[0] != ";"]
-    known = {row[0]: float(row[6]) for row in rows if float(row[6]) > 0}
-    used = np.array([known.get(task_id, np.nan) for task_id in workload.ids])
-    nobody = np.full(len(used), np.inf)
-    known_us = known_from_us(workload)
-    predictor = DemandQuantiles(MEMORY_QUANTILE)
-    predicted = predict_demand_online(predictor, workload, used, nobody, known_us)
-    first = round(TEST_FROM * len(used))
-    counts = ~np.isnan(used[first:]) & np.isfinite(predicted[first:])
-    u, p = used[first:][counts], predicted[first:][counts]
-    return (
-        f"memory, {workload.name}: {len(u)} tasks; largest value seen {np.nanmax(used):,.0f} KiB\n"
-        f"class quantile {MEMORY_QUANTILE}: {np.mean(p < u):.1%} need more,"
-        f" predicted / used: mean {np.mean(p / u):.2f}, median {np.median(p / u):.2f},"
-        f" sum {np.sum(p) / np.sum(u):.2f}\n"
-        f"an equal share of the node ({NODE_KIB:,} KiB): {np.mean(u > NODE_KIB):.1%} need more,"
-        f" mean {np.mean(NODE_KIB / u):.2f}, median {np.median(NODE_KIB / u):.2f},"
-        f" sum {NODE_KIB * len(u) / np.sum(u):.2f}\n"
-    )
+    """Used memory of the tasks that have it, of the last 40 %."""
+    memory, known_us = read_swf_memory(path, workload.ids), known_from_us(workload)
+    first = round(TEST_FROM * len(workload))
+    used = memory.used_kib[first:]
+    lines = [
+        "| predictor | accuracy | need more | p / used, median | p / used, mean"
+        " | sum of p / sum of used |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+
+    def row(name: str, predicted: Floats) -> None:
+        each = demand_accuracy_of(used, predicted)
+        lines.append(
+            f"| {name} | {each.mean_accuracy:.3f} | {each.underestimated:.1%}"
+            f" | {each.median_factor:.2f} | {each.mean_factor:.2f} | {each.total_factor:.2f} |"
+        )
+
+    for quantile, margin in MEMORY:
+        config = DemandConfig(quantile=quantile, margin=margin)
+        predictions = predict_demand_online(
+            config.predictor(), workload, memory.used_kib, memory.requested_kib, known_us
+        )
+        used = np.where(np.isfinite(predictions[first:]), used, np.nan)  # the same tasks for all
+        row(f"class quantile {quantile:g}, margin {margin:g}", predictions[first:])
+    row("an equal share of the node, 512 MiB", np.full(len(used), float(NODE_KIB)))
+    count = np.count_nonzero(np.isfinite(used))
+    return f"memory, {workload.name}: {count:,} tasks\n" + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -39,6 +39,13 @@ ConfigOption = Annotated[
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, e.g. ppo.epochs=6; repeatable.")
 ]
+WorkloadSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="One setting, e.g. environment.workload.prediction.kind=class-quantiles; repeatable.",
+    ),
+]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 WorkloadOption = Annotated[
@@ -101,6 +108,7 @@ def evaluate(
         list[str] | None, typer.Option("--heuristic", help="Only these; default all. Repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
+    set_: WorkloadSetOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Compare policies and heuristics on the same windows and say who wins."""
@@ -116,6 +124,7 @@ def evaluate(
         backfill=backfill,
         heuristics=tuple(heuristic or ()),
         seed=seed,
+        overrides=tuple(set_ or ()),
     )
     typer.echo(run_evaluation(request, as_json=json_), nl=False)
 
@@ -128,12 +137,13 @@ def simulate(
     ] = "fcfs+easy",
     first: Annotated[int, typer.Option(help="First task.")] = 0,
     tasks: Annotated[int | None, typer.Option(help="Number of tasks; default all.")] = None,
+    set_: WorkloadSetOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Run a workload through the real Scheduler with a simulated executor."""
     from lepton_rl.commands.simulate import run_simulation
 
-    typer.echo(run_simulation(workload, policy, first, tasks, as_json=json_), nl=False)
+    typer.echo(run_simulation(workload, policy, first, tasks, set_ or [], as_json=json_), nl=False)
 
 
 @app.command()
@@ -151,12 +161,13 @@ def export(
 @workload_app.command()
 def describe(
     workload: Annotated[str, typer.Argument(help="A trace or a configuration's name.")],
+    set_: WorkloadSetOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Figures of a workload: size, load, run times, rows left out."""
+    """Figures of a workload: size, load, run times, rows left out, accuracy of estimates."""
     from lepton_rl.commands.workload import describe_workload
 
-    typer.echo(describe_workload(workload, as_json=json_), nl=False)
+    typer.echo(describe_workload(workload, set_ or [], as_json=json_), nl=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -48,6 +48,7 @@ class EvaluateRequest:
     backfill: str | None
     heuristics: tuple[str, ...]
     seed: int
+    overrides: tuple[str, ...] = ()
 
 
 def run_evaluation(request: EvaluateRequest, *, as_json: bool) -> str:
@@ -59,7 +60,7 @@ def run_evaluation(request: EvaluateRequest, *, as_json: bool) -> str:
     if request.protocol not in _PROTOCOLS:
         hint = did_you_mean(request.protocol, _PROTOCOLS)
         raise ConfigError(f"--protocol {request.protocol}: unknown protocol; {hint}")
-    environment = environment_for(request.workload)
+    environment = environment_for(request.workload, request.overrides)
     policies = [load_policy(path) for path in request.policies]
     rules = {spec: _order(spec) for spec in request.heuristics or BASELINES}
     workload = open_with_log(environment.workload)

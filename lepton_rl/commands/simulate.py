@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,14 +20,20 @@ __all__ = ["run_simulation"]
 
 
 def run_simulation(
-    workload: str, policy: str, first: int, tasks: int | None, *, as_json: bool
+    workload: str,
+    policy: str,
+    first: int,
+    tasks: int | None,
+    overrides: Sequence[str] = (),
+    *,
+    as_json: bool,
 ) -> str:
     """Run tasks `first ..` of a workload through the Scheduler; returns what goes to stdout.
 
     Raises:
         LeptonError: a file, name or number is wrong.
     """
-    environment = environment_for(workload)
+    environment = environment_for(workload, overrides)
     chosen = _policy(policy)
     whole = open_with_log(environment.workload)
     if not 0 <= first < len(whole):

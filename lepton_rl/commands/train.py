@@ -51,14 +51,14 @@ def train_config(
 
 
 def _on_trace(data: Mapping[str, Any], trace: str, config: str) -> dict[str, Any]:
-    """`data` with another source of tasks; of the old one only the shares of the splits stay."""
+    """`data` with another source of tasks; of the old one splits and prediction stay."""
     environment = _inner(data, "environment", config)
-    shares = {
+    kept = {
         name: value
         for name, value in _inner(environment, "workload", f"{config}: environment").items()
-        if name in ("train", "validation")
+        if name in ("train", "validation", "prediction")
     }
-    return {**data, "environment": {**environment, "workload": {"source": trace, **shares}}}
+    return {**data, "environment": {**environment, "workload": {"source": trace, **kept}}}
 
 
 def _inner(data: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:

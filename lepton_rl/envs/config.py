@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.settings import Settings, load_settings, require_mapping
+from lepton_rl.prediction.config import PredictionConfig
 from lepton_rl.sim.batch import episode_rule
 from lepton_rl.sim.episode import EpisodeRule
 from lepton_rl.sim.objective import Objective
@@ -27,6 +28,8 @@ class WorkloadConfig(Settings):
         seed: of the generator.
         train: share of the tasks, by time, to train on.
         validation: share to choose on; what follows is for tests only.
+        prediction: predictions of run times that policies see in the place of what users asked
+            for; by default none.
     """
 
     source: str = "lublin"
@@ -35,6 +38,7 @@ class WorkloadConfig(Settings):
     seed: int = Field(default=0, ge=0)
     train: float = Field(default=0.6, gt=0, lt=1)
     validation: float = Field(default=0.2, gt=0, lt=1)
+    prediction: PredictionConfig = PredictionConfig()
 
 
 class EnvironmentConfig(Settings):

@@ -13,6 +13,7 @@ from lepton_rl.core.checks import shown
 from lepton_rl.core.errors import ConfigError, WorkloadError
 from lepton_rl.core.settings import require_mapping
 from lepton_rl.envs.config import EnvironmentConfig, WorkloadConfig
+from lepton_rl.prediction.online import predicted_workload
 from lepton_rl.sim.batch import BatchSimulator
 from lepton_rl.workloads.sources import open_workload
 from lepton_rl.workloads.splits import Split, split_windows
@@ -24,14 +25,17 @@ __all__ = ["Episodes", "load_workload"]
 def load_workload(config: WorkloadConfig) -> Workload:
     """Read or generate the workload and refuse one that its cluster cannot run.
 
+    Where predictions are configured, they are in the place of the requested times. They are made
+    over the whole workload, so the windows of every split have the history from before them.
+
     Raises:
-        LeptonError: see `open_workload` and `Workload.check_feasible`.
+        LeptonError: see `open_workload`, `Workload.check_feasible` and `predicted_workload`.
     """
     workload = open_workload(
         config.source, processors=config.processors, seed=config.seed, settings=config.settings
     )
     workload.check_feasible()
-    return workload
+    return predicted_workload(workload, config.prediction)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,13 @@ class DemandQuantiles:
         quantile: share of the tasks that should not use more, 0 < quantile < 1.
         window: values that each class keeps (>= 1).
         least: values that a class needs before it answers (>= 1).
+        margin: factor on the quantile (>= 1).
     """
 
-    def __init__(self, quantile: float = 0.95, window: int = 100, least: int = 3) -> None:
-        self._quantile, self._least = quantile, least
+    def __init__(
+        self, quantile: float = 0.95, window: int = 100, least: int = 3, margin: float = 1.0
+    ) -> None:
+        self._quantile, self._least, self._margin = quantile, least, margin
         self._used = QuantilesByClass(window)
 
     def observe(self, features: TaskFeatures, used: float) -> None:
@@ -147,4 +150,6 @@ class DemandQuantiles:
                 where nothing is known. Infinity if nobody asked.
         """
         used = self._used.narrowest(features, self._least)
-        return requested if used is None else min(requested, used.quantile(self._quantile))
+        if used is None:
+            return requested
+        return min(requested, self._margin * used.quantile(self._quantile))

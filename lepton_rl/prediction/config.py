@@ -10,6 +10,7 @@ from lepton_rl.core.settings import Settings
 from lepton_rl.prediction.baselines import LastTwo, UserEstimate
 from lepton_rl.prediction.boosted import BoostedQuantiles
 from lepton_rl.prediction.classes import ClassQuantiles
+from lepton_rl.prediction.demand import DemandConfig
 from lepton_rl.prediction.predictor import (
     Prediction,
     RunTimePredictor,
@@ -38,6 +39,7 @@ class PredictionConfig(Settings):
         retrain_every: ended tasks between two trainings (boosted).
         first_training: ended tasks before the first training; until then boosted answers as
             class-quantiles does.
+        demand: prediction of memory, or another resource, where it was measured.
     """
 
     kind: Literal["user-estimate", "last-two", "class-quantiles", "boosted"] = "user-estimate"
@@ -48,6 +50,7 @@ class PredictionConfig(Settings):
     window: int = Field(default=20_000, ge=100, le=_MOST)
     retrain_every: int = Field(default=500, ge=1, le=_MOST)
     first_training: int = Field(default=2000, ge=100, le=_MOST)
+    demand: DemandConfig = DemandConfig()
 
 
 def make_predictor(config: PredictionConfig) -> RunTimePredictor:

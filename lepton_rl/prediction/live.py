@@ -12,7 +12,7 @@ from lepton_rl.core.tasks import Task, TaskState
 from lepton_rl.prediction.config import PredictionConfig, estimate_s, make_predictor
 from lepton_rl.prediction.predictor import TaskFeatures, corrected_s
 
-__all__ = ["EndedTask", "LiveEstimates"]
+__all__ = ["EndedTask", "LiveEstimates", "PastTask"]
 
 
 class EndedTask(Protocol):
@@ -41,6 +41,35 @@ class EndedTask(Protocol):
     @property
     def interruptions(self) -> Sequence[object]:
         """Its earlier runs."""
+        ...
+
+
+class PastTask(Protocol):
+    """What a `lepton_rl.system.journal.TaskLife` offers."""
+
+    @property
+    def task(self) -> Task:
+        """As it was submitted."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """How often it was started."""
+        ...
+
+    @property
+    def start_us(self) -> int | None:
+        """When it last started, in us; None if it has not."""
+        ...
+
+    @property
+    def end_us(self) -> int | None:
+        """When it ended for good, in us; None if it has not."""
+        ...
+
+    @property
+    def outcome(self) -> str | None:
+        """How it ended, as the value of a final `TaskState`; None if it has not."""
         ...
 
 
@@ -84,9 +113,45 @@ class LiveEstimates:
         ended = [record for record in records if record.end_us is not None]
         count = 0
         for record in sorted(ended, key=_end_us):
-            features, _ = self._submitted.pop(record.task_id, (None, 0.0))
             run_us = _whole_run_us(record)
-            if features is not None and run_us > 0:
+            run_s = float(to_seconds(run_us)) if run_us > 0 else None
+            count += self.ended(record.task_id, run_s)
+        return count
+
+    def ended(self, task_id: str, run_time_s: float | None) -> bool:
+        """A task has ended; a scheduler that was given these estimates tells it by itself.
+
+        Args:
+            task_id: what was not submitted here, or has ended before, is passed over.
+            run_time_s: of its one whole run, > 0; None where its runs do not teach how long it
+                takes.
+
+        Returns:
+            Whether something was learned.
+        """
+        features, _ = self._submitted.pop(task_id, (None, 0.0))
+        if features is None or run_time_s is None:
+            return False
+        self._predictor.observe(features, run_time_s)
+        return True
+
+    def learn_past(self, lives: Iterable[PastTask]) -> int:
+        """Learn from tasks that ended before these estimates began, e.g. `Journal.history()`.
+
+        Args:
+            lives: in order of their ends. As elsewhere, only one whole run teaches. Run times are
+                taken as they are, whatever speed factors the nodes had.
+
+        Returns:
+            From how many it has learned.
+        """
+        count = 0
+        for life in lives:
+            if life.attempt != 1 or life.outcome in (None, TaskState.CANCELLED.value):
+                continue
+            run_us = 0 if life.start_us is None else (life.end_us or 0) - life.start_us
+            if run_us > 0:
+                features = TaskFeatures.of(life.task, self._schema)
                 self._predictor.observe(features, float(to_seconds(run_us)))
                 count += 1
         return count

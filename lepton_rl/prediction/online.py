@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from lepton_rl.core.clock import to_seconds, to_us
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.core.rules.orders import Order
+from lepton_rl.core.tables import Records
 from lepton_rl.prediction.classes import DemandQuantiles
 from lepton_rl.prediction.config import PredictionConfig, estimate_s, make_predictor
 from lepton_rl.prediction.predictor import (
@@ -31,7 +32,11 @@ __all__ = [
     "predict_demand_online",
     "predict_online",
     "predicted_workload",
+    "with_estimates",
 ]
+
+_LIMIT = "limit_us"
+"""Column of the records for the time at which a task is stopped, where they have one."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,18 +51,22 @@ def predicted_workload(workload: Workload, config: PredictionConfig) -> Workload
     `known_from_us`), not when they end under the policy that is being simulated: the estimates are
     the same for all policies, which keeps comparisons paired.
 
+    What users asked for stays in `Workload.user_requested_us`: a `Scheduler` that replays the
+    workload gives that to executors, and predictions to policies.
+
     Predict first and cut windows afterwards; a window then has the history from before it. Where
     the source has no users' estimates and the run time stands for them (lublin_256, generated
     workloads), there is nothing to predict.
 
     Args:
-        workload: with the users' estimates.
-        config: which predictor. With `user-estimate` the workload is returned as it is.
+        workload: with the users' estimates, or with predictions, which are made anew.
+        config: which predictor. With `user-estimate` the workload has the users' estimates.
 
     Raises:
         ConfigError: the predictor needs a library that is not installed.
         StateError: waits had to be simulated, and a task can never start.
     """
+    workload = _with_user_requests(workload)
     if config.kind == "user-estimate":
         return workload
     predictions = predict_online(make_predictor(config), workload)
@@ -65,9 +74,44 @@ def predicted_workload(workload: Workload, config: PredictionConfig) -> Workload
     estimates_s = [
         estimate_s(each, task, config) for each, task in zip(predictions, features, strict=True)
     ]
+    asked_us = workload.tasks["requested_us"].copy()
+    tasks = with_estimates(workload.tasks, np.maximum(1, to_us(estimates_s)))
+    name = f"{workload.name}{_mark(config.kind)}"
+    return replace(workload, name=name, tasks=tasks, user_requested_us=asked_us)
+
+
+def with_estimates(tasks: Records, estimates_us: Ints) -> Records:
+    """A copy of the records with other estimates.
+
+    Where records have a column for what the user asked for, that is kept there: rules may correct
+    an estimate that a task outlives, up to its limit.
+
+    Args:
+        tasks: `(N,)` with the users' requests.
+        estimates_us: `(N,)` in us, > 0.
+    """
+    seen = tasks.copy()
+    if _LIMIT in (seen.dtype.names or ()):
+        seen[_LIMIT] = tasks["requested_us"]
+    seen["requested_us"] = estimates_us
+    return seen
+
+
+def _with_user_requests(workload: Workload) -> Workload:
+    """The workload before any prediction was made."""
+    if workload.user_requested_us is None:
+        return workload
     tasks = workload.tasks.copy()
-    tasks["requested_us"] = np.maximum(1, to_us(estimates_s))
-    return replace(workload, name=f"{workload.name}+{config.kind}", tasks=tasks)
+    tasks["requested_us"] = workload.user_requested_us
+    name = workload.name
+    for kind in get_args(PredictionConfig.model_fields["kind"].annotation):
+        name = name.removesuffix(_mark(kind))
+    return replace(workload, name=name, tasks=tasks, user_requested_us=None)
+
+
+def _mark(kind: str) -> str:
+    """What is appended to the name of a workload with predictions."""
+    return f"+{kind}"
 
 
 def predict_online(

@@ -5,7 +5,7 @@ submit -> TaskQueue -> Scheduler(policy) -> ResourcePool -> Executor -> Monitor
 
 from lepton_rl.system.clocks import MonotonicClock
 from lepton_rl.system.executor import Completion, Executor, Outcome, Resumable, UsesCards
-from lepton_rl.system.monitor import Interruption, Monitor, TaskRecord
+from lepton_rl.system.monitor import EventLog, Histogram, Interruption, Monitor, TaskRecord
 from lepton_rl.system.pool import Refusal, ResourcePool
 from lepton_rl.system.queue import TaskQueue
 from lepton_rl.system.scheduler import EventBatching, Scheduler
@@ -14,8 +14,10 @@ from lepton_rl.system.simulated import Failures, SimulatedExecutor
 __all__ = [
     "Completion",
     "EventBatching",
+    "EventLog",
     "Executor",
     "Failures",
+    "Histogram",
     "Interruption",
     "Monitor",
     "MonotonicClock",

@@ -34,6 +34,8 @@ class TaskQueue:
         num_unfinished: tasks that have not reached a final state.
         find_ended: a task that ended before this queue began, and how, by its id; None if there
             was none.
+        on_arrival: told of each task that is about to be pending for the first time; it may change
+            the entry's record.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class TaskQueue:
         self._intake, self._tables = Intake(cluster), tables
         self._on_move, self._on_end = on_move, on_end
         self.find_ended: Callable[[str], tuple[Task, TaskState] | None] = lambda task_id: None
+        self.on_arrival: Callable[[Entry], None] = lambda entry: None
         self._ended_before: dict[str, TaskState] = {}
         self._entries: dict[str, Entry] = {}
         self._arriving: list[tuple[int, int, Entry]] = []  # heap of (submit_us, serial, entry)
@@ -158,6 +161,7 @@ class TaskQueue:
 
     def admit(self, entry: Entry) -> None:
         """A task that was submitted is pending from now on, whatever its submit time."""
+        self.on_arrival(entry)
         moved = self._tables.make_room(entry.task.num_replicas)
         if moved is not None:
             self._follow(moved)

@@ -149,7 +149,7 @@ def _adopt(system: Operations, entry: Entry, life: TaskLife, at_us: int) -> None
     system.queue.admit(entry)
     system.pool.retake(entry.local, nodes, life.cards or [{}] * len(nodes))
     system.queue.start(entry.local, nodes)
-    system.monitor.started(task.id, nodes, at_us)
+    system.monitor.adopted(task.id, nodes, at_us)
 
 
 def _stop_again(system: Operations, life: TaskLife) -> Entry | None:

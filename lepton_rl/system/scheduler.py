@@ -7,6 +7,7 @@ execute, feed_back, complete (`lepton_rl.system.steps`). Time either goes from e
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -26,6 +27,7 @@ from lepton_rl.core.tables import Ints, Records
 from lepton_rl.core.tasks import Task, TaskState
 from lepton_rl.system.demands import Demands
 from lepton_rl.system.dependencies import require_acyclic
+from lepton_rl.system.estimates import PREDICTION_ERROR, Estimator, RunTimeEstimates
 from lepton_rl.system.executor import Executor
 from lepton_rl.system.life import Entry
 from lepton_rl.system.live import Live
@@ -36,7 +38,7 @@ from lepton_rl.system.queue import TaskQueue
 from lepton_rl.system.quotas import Quotas
 from lepton_rl.system.recording import Recorder
 from lepton_rl.system.simulated import SimulatedExecutor
-from lepton_rl.system.source import RecordedTasks, tasks_from
+from lepton_rl.system.source import RecordedTasks, estimates_of, tasks_from
 from lepton_rl.system.state import Tables
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ __all__ = ["EventBatching", "Scheduler"]
 
 _SUBMITTED_TOGETHER = 1000
 """Tasks of a list that share one wait for the journal's disk."""
+_log = logging.getLogger("lepton_rl.system")
 
 
 class EventBatching(StrEnum):
@@ -80,6 +83,8 @@ class Scheduler(Live):
             (`lepton_rl.system.recovery`). None keeps nothing.
         typical: what tasks usually ask for (`core.typical`), by which fragmentation is measured;
             None learns it from what is submitted.
+        prediction: predicts the run times that policies see, and learns from each end, e.g. a
+            `lepton_rl.prediction.LiveEstimates`; None leaves them what users ask for.
 
     Attributes:
         queue: pending and running tasks, and where each task is in its life.
@@ -102,6 +107,7 @@ class Scheduler(Live):
         quotas: Mapping[str, float] | None = None,
         journal: Journal | None = None,
         typical: Records | None = None,
+        prediction: RunTimeEstimates | None = None,
     ) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._batching = _batching(event_batching)
@@ -109,6 +115,8 @@ class Scheduler(Live):
         self._executor = executor if executor is not None else SimulatedExecutor()
         self._tables = Tables(node_table(cluster))
         self.queue = TaskQueue(cluster, self._tables, self._reindex_policy, self._task_ended)
+        self._estimator = Estimator(prediction, self._prediction_failed)
+        self.queue.on_arrival = self._estimator.arriving
         self.pool = ResourcePool(cluster, self._tables)
         self.monitor = monitor if monitor is not None else Monitor(cluster)
         self._quotas = Quotas(quotas or {}, self._tables)
@@ -129,7 +137,11 @@ class Scheduler(Live):
         return self.monitor.records
 
     def schedule(self) -> Schedule:
-        """The records as arrays, tasks in order of submission."""
+        """The records as arrays, tasks in order of submission.
+
+        Raises:
+            StateError: the monitor has forgotten some.
+        """
         return self.monitor.schedule()
 
     def state_of(self, task_id: str) -> TaskState:
@@ -192,6 +204,7 @@ class Scheduler(Live):
             if any(task.depends_on for task in tasks):
                 self._submit(tasks)
                 return
+        self._estimator.expect(estimates_of(tasks))
         source = tasks_from(tasks)
         while group := list(islice(source, _SUBMITTED_TOGETHER)):
             self._submit_group(group)
@@ -299,6 +312,13 @@ class Scheduler(Live):
     def _task_ended(self, entry: Entry, end_us: int) -> None:
         self._recorder.ended(entry, end_us)
         self.monitor.ended(entry.task.id, end_us, entry.state, entry.reason)
+        self._estimator.ended(entry, end_us)
+
+    def _prediction_failed(self, error: Exception) -> None:
+        if self._strict:
+            raise error
+        self.monitor.incident(PREDICTION_ERROR)
+        _log.warning("run times cannot be predicted: %s", error)
 
     def _reindex_policy(self, moved: Ints) -> None:
         if isinstance(self._policy, RemembersTasks):

@@ -6,6 +6,7 @@ receive, assess, balance, reserve, execute, feed back and complete are methods o
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -388,7 +389,7 @@ class Steps:
         """The policy's decision; where it raises and may, that of first come, first served."""
         if not self._falls_back:
             try:
-                return self._policy.decide(self.assess())
+                return self._timed_decision()
             except InfeasibleDecisionError:
                 raise
             except Exception:
@@ -402,6 +403,14 @@ class Steps:
             return Start(head, self.pool.least_loaded(head))
         except InfeasibleDecisionError:
             return Wait()
+
+    def _timed_decision(self) -> object:
+        """The policy's decision; how long it took is told to the monitor, also where it raises."""
+        asked_ns = time.perf_counter_ns()
+        try:
+            return self._policy.decide(self.assess())
+        finally:
+            self.monitor.decided_in(time.perf_counter_ns() - asked_ns)
 
     def _checked(self, decision: object) -> Start | Preempt:
         """`decision` about a task that it can be made about, in plain integers."""

@@ -39,6 +39,8 @@ class Workload:
         waits_us: `(N,)` waits in us that the source recorded on the real machine, -1 where
             unknown; None if it never says. Only predictors use them, to learn a run time no
             earlier than the task ended.
+        user_requested_us: `(N,)` the requested times of the users in us, where `tasks` has
+            predictions in their place; None where `tasks` has them.
 
     Raises:
         WorkloadError: no task, arrays of unlike lengths or of other types, a time that is not
@@ -53,6 +55,7 @@ class Workload:
     skipped: Mapping[str, int] = field(default_factory=dict)
     tenants: NDArray[np.str_] | None = None
     waits_us: NDArray[np.int64] | None = None
+    user_requested_us: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         self._check_arrays()
@@ -78,7 +81,7 @@ class Workload:
                 f"{self.name}: expected tasks written for its cluster of"
                 f" {len(self.cluster.schema.kinds)} resource kinds, got some that ask for more"
             )
-        for name in ("run_us", "tasks", "ids", "tenants", "waits_us"):
+        for name in ("run_us", "tasks", "ids", "tenants", "waits_us", "user_requested_us"):
             values = getattr(self, name)
             if values is not None and values.shape != (len(self.run_us),):
                 raise WorkloadError(
@@ -192,4 +195,7 @@ class Workload:
             skipped={},
             tenants=None if self.tenants is None else self.tenants[rows],
             waits_us=None if self.waits_us is None else self.waits_us[rows],
+            user_requested_us=(
+                None if self.user_requested_us is None else self.user_requested_us[rows]
+            ),
         )

@@ -11,8 +11,10 @@ import pytest
 from lepton_rl.core.clock import to_seconds
 from lepton_rl.prediction.accuracy import Accuracy, accuracy_of
 from lepton_rl.prediction.config import PredictionConfig, make_predictor
-from lepton_rl.prediction.online import predict_online
+from lepton_rl.prediction.demand import DemandConfig, demand_accuracy_of
+from lepton_rl.prediction.online import predict_demand_online, predict_online
 from lepton_rl.workloads.swf import read_swf
+from lepton_rl.workloads.swf_memory import read_swf_memory
 from lepton_rl.workloads.workload import Workload
 from tests.prediction.small import require_scikit_learn
 
@@ -70,4 +72,26 @@ def test_accuracy_on_hpc2n(
 
     assert (found.mean_accuracy, found.underestimated) == pytest.approx(
         documented(name), abs=tolerance
+    )
+
+
+@pytest.mark.parametrize(
+    ("quantile", "margin"), [(0.9, 1.0), (0.95, 1.0), (0.95, 1.2), (0.99, 1.0), (0.99, 1.2)]
+)
+def test_memory_on_hpc2n(
+    workload: Workload, trace_dir: Path, quantile: float, margin: float
+) -> None:
+    name = f"class quantile {quantile:g}, margin {margin:g}"
+    row = re.search(rf"^\| {name} \| ([\d.]+) \| ([\d.]+)% \|", DOCS.read_text(), re.M)
+    assert row, f"{DOCS} has no row for {name}"
+    memory = read_swf_memory(trace_dir / "swf" / f"{TRACE}.swf.gz", workload.ids)
+    predictor = DemandConfig(quantile=quantile, margin=margin).predictor()
+
+    predicted = predict_demand_online(predictor, workload, memory.used_kib, memory.requested_kib)
+
+    first = round(0.6 * len(workload))
+    found = demand_accuracy_of(memory.used_kib[first:], predicted[first:])
+    assert found.tasks == 1029
+    assert (found.mean_accuracy, found.underestimated) == pytest.approx(
+        (float(row[1]), float(row[2]) / 100), abs=ROUNDED
     )
