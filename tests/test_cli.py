@@ -151,7 +151,7 @@ def test_without_arguments_there_is_help_but_no_success(
         (["train", "--config", "hcp"], "did you mean 'hpc'?"),
         (["train", "--config", "no/such.yaml"], "cannot read no/such.yaml: No such file"),
         (["train", "--workload", "no.swf"], "cannot read"),
-        (["train", "--workload", "no.csv"], "expected a path ending in .swf"),
+        (["train", "--workload", "no.txt"], "expected a path ending in .swf"),
         (["train", "--device", "tpu"], "device: Input should be 'auto', 'cpu' or 'cuda'"),
         (["train", "--seed", "-1"], "seed: Input should be greater than or equal to 0"),
         (["train", "--seed", str(2**32)], "seed: Input should be less than"),

@@ -9,13 +9,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_rl.core.checks import shown
 from lepton_rl.core.clock import MICROSECOND, to_seconds
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.settings import load_settings
+from lepton_rl.workloads.kinds import TRACE_SUFFIXES, read_trace
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
-from lepton_rl.workloads.swf import SWF_SUFFIXES, read_swf
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["describe", "offered_load", "open_workload"]
@@ -37,10 +36,13 @@ def open_workload(
     """Read a trace or generate a workload.
 
     Args:
-        source: a path ending in .swf or .swf.gz, or the name of a generator (lublin).
-        processors: machine size; overrides what the trace or the generator's default says.
+        source: a path of a trace, or the name of a generator (lublin).
+        processors: machine size, for generators and SWF; overrides what the trace or the
+            generator's default says.
         seed: for generators.
-        settings: of the generator, by name (see `LublinConfig`), e.g. `{"load": 0.9}`.
+        settings: of the generator (see `LublinConfig`), e.g. `{"load": 0.9}`, or of the kind of
+            trace (docs/workloads.md), e.g. `{"nodes": 60}`; `kind` there says what kind it is
+            where the file does not.
 
     Raises:
         ConfigError: unknown name, suffix or setting, or a bad value; for an unknown one the
@@ -49,26 +51,22 @@ def open_workload(
         WorkloadError: the file is not a usable trace.
     """
     name = str(source)
+    given = dict(settings or {})
+    if processors is not None:
+        given["processors"] = processors
     if name == "lublin":
-        size = {} if processors is None else {"processors": processors}
-        return generate_lublin(
-            load_settings(LublinConfig, {**(settings or {}), **size}, name), seed
-        )
-    if not name.lower().endswith(SWF_SUFFIXES):
+        return generate_lublin(load_settings(LublinConfig, given, name), seed)
+    if not (name.lower().endswith(TRACE_SUFFIXES) or "kind" in given):
         raise ConfigError(_unknown(name))
-    if settings:
-        raise ConfigError(
-            f"workload {name!r}: a trace has no settings, got {shown(dict(settings))}"
-        )
-    return read_swf(name, processors=processors)
+    return read_trace(Path(name), given)
 
 
 def _unknown(name: str) -> str:
     suffixes = Path(name.lower()).suffixes
     suffix = "".join(suffixes[-2:] if suffixes[-1:] in _COMPRESSED else suffixes[-1:])
-    hint = did_you_mean(suffix, SWF_SUFFIXES) if suffix else did_you_mean(name, GENERATORS)
+    hint = did_you_mean(suffix, TRACE_SUFFIXES) if suffix else did_you_mean(name, GENERATORS)
     return (
-        f"workload {name!r}: expected a path ending in {' or '.join(SWF_SUFFIXES)}, or the name of"
+        f"workload {name!r}: expected a path ending in {', '.join(TRACE_SUFFIXES)}, or the name of"
         f" a generator ({', '.join(GENERATORS)}); {hint}"
     )
 

@@ -21,6 +21,9 @@ from lepton_rl.core.tasks import Task
 
 __all__ = ["Workload"]
 
+_OPTIONAL = ("tenants", "waits_us", "task_classes", "deadlines_us")
+"""Arrays that a source may not have."""
+
 
 @dataclass(frozen=True, eq=False)
 class Workload:
@@ -39,6 +42,10 @@ class Workload:
         waits_us: `(N,)` waits in us that the source recorded on the real machine, -1 where
             unknown; None if it never says. Only predictors use them, to learn a run time no
             earlier than the task ended.
+        task_classes: `(N,)` what kind of work each task is (`Node.speed_factors` names classes),
+            '' where unknown; None if the source never says.
+        deadlines_us: `(N,)` deadlines in us on the clock of the submit times, -1 for none; None if
+            no task has one.
 
     Raises:
         WorkloadError: no task, arrays of unlike lengths or of other types, a time that is not
@@ -53,6 +60,8 @@ class Workload:
     skipped: Mapping[str, int] = field(default_factory=dict)
     tenants: NDArray[np.str_] | None = None
     waits_us: NDArray[np.int64] | None = None
+    task_classes: NDArray[np.str_] | None = None
+    deadlines_us: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         self._check_arrays()
@@ -73,7 +82,7 @@ class Workload:
                 f" {len(self.cluster.schema.kinds)} resource kinds and run_us of int64, got"
                 f" {self.tasks.dtype} and {self.run_us.dtype}"
             )
-        for name in ("run_us", "tasks", "ids", "tenants", "waits_us"):
+        for name in ("run_us", "tasks", "ids", *_OPTIONAL):
             values = getattr(self, name)
             if values is not None and values.shape != (len(self.run_us),):
                 raise WorkloadError(
@@ -170,6 +179,10 @@ class Workload:
                 f" length {shown(length)}"
             )
         rows = slice(start, start + length)
+        optional = {name: getattr(self, name) for name in _OPTIONAL}
+        taken: dict[str, Any] = {
+            name: None if values is None else values[rows] for name, values in optional.items()
+        }
         return replace(
             self,
             name=f"{self.name}[{start}:{start + length}]",
@@ -177,6 +190,5 @@ class Workload:
             run_us=self.run_us[rows],
             ids=self.ids[rows],
             skipped={},
-            tenants=None if self.tenants is None else self.tenants[rows],
-            waits_us=None if self.waits_us is None else self.waits_us[rows],
+            **taken,
         )
