@@ -23,7 +23,17 @@ from lepton_rl.core.errors import WorkloadError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.workloads.text_file import read_lines
 
-__all__ = ["MOST", "Column", "CsvTable", "moment", "number", "read_csv", "text", "whole"]
+__all__ = [
+    "MOST",
+    "Column",
+    "CsvTable",
+    "moment",
+    "number",
+    "read_csv",
+    "read_header",
+    "text",
+    "whole",
+]
 
 MOST = 1e11
 """Largest number in a file; as seconds some 3,000 years: sums of times fit int64 microseconds."""
@@ -179,6 +189,17 @@ def read_csv(
         {each.name: _values(path, each, fields[header.index(each.name)]) for each in wanted},
         tuple(header),
     )
+
+
+def read_header(path: Path) -> frozenset[str]:
+    """Names of the columns of a CSV file.
+
+    Raises:
+        InputFileError: the file cannot be opened.
+        WorkloadError: it is damaged or binary.
+    """
+    first = read_lines(path, "CSV")[0]
+    return frozenset(name.strip() for name in next(csv.reader([first]), []))
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -1,12 +1,12 @@
 """Kinds of trace: which files each reads, and how a file's kind is found.
 
-The kind is what the setting `kind` says; else what the file's suffix says (`.swf`); else, for CSV,
-the kind whose columns the header has. Of several the one that needs most columns is taken.
+The kind is what the setting `kind` says; else what the file's suffix says (`.swf` with rows of 21
+fields is MetaCentrum's); else, for CSV, the kind whose columns the header has. Of several the one
+that needs most columns is taken.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,28 @@ from lepton_rl.core.checks import shown
 from lepton_rl.core.errors import ConfigError, WorkloadError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.settings import Settings, load_settings
-from lepton_rl.workloads import openb, philly
-from lepton_rl.workloads.csv_table import Column
+from lepton_rl.workloads import (
+    azure_functions,
+    azure_llm,
+    chronus,
+    dlrm,
+    elasticflow,
+    gavel,
+    hydra,
+    lora,
+    metacentrum,
+    muri,
+    openb,
+    philly,
+    quotas,
+    tiresias,
+)
+from lepton_rl.workloads.csv_table import Column, read_header
+from lepton_rl.workloads.node_lists import node_list_of
 from lepton_rl.workloads.swf import SWF_SUFFIXES, read_swf
-from lepton_rl.workloads.text_file import read_lines
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["KINDS", "TRACE_SUFFIXES", "TraceKind", "kind_of", "read_trace"]
+__all__ = ["KINDS", "TRACE_SUFFIXES", "TraceKind", "is_quota_file", "kind_of", "read_trace"]
 
 _CSV_SUFFIXES = (".csv", ".csv.gz")
 
@@ -35,15 +50,15 @@ class TraceKind:
         name: as the setting `kind` and the documentation have it.
         settings: model of its settings.
         read: reads a file of it.
-        suffixes: what its files end in.
         columns: header columns that tell it from other CSV files; none where the suffix does.
+        suffixes: what its files end in.
     """
 
     name: str
     settings: type[Settings]
     read: Callable[[Path, Any], Workload]
-    suffixes: tuple[str, ...] = _CSV_SUFFIXES
     columns: frozenset[str] = frozenset()
+    suffixes: tuple[str, ...] = _CSV_SUFFIXES
 
 
 class SwfSettings(Settings):
@@ -60,20 +75,51 @@ def _read_swf(path: Path, settings: SwfSettings) -> Workload:
     return read_swf(path, processors=settings.processors)
 
 
-def _names(columns: tuple[Column, ...]) -> frozenset[str]:
-    return frozenset(column.name for column in columns)
+def _csv(
+    name: str,
+    settings: type[Settings],
+    read: Callable[[Path, Any], Workload],
+    columns: tuple[Column, ...],
+) -> TraceKind:
+    return TraceKind(name, settings, read, frozenset(column.name for column in columns))
 
+
+_SWF = TraceKind("swf", SwfSettings, _read_swf, suffixes=SWF_SUFFIXES)
+_METACENTRUM = TraceKind(
+    "metacentrum",
+    metacentrum.MetaCentrumSettings,
+    metacentrum.read_metacentrum,
+    suffixes=SWF_SUFFIXES,
+)
+_GAVEL = TraceKind("gavel", gavel.GavelSettings, gavel.read_gavel, suffixes=gavel.GAVEL_SUFFIXES)
 
 KINDS: Mapping[str, TraceKind] = {
     kind.name: kind
     for kind in (
-        TraceKind("swf", SwfSettings, _read_swf, SWF_SUFFIXES),
-        TraceKind(
-            "openb", openb.OpenbSettings, openb.read_openb, columns=_names(openb.POD_COLUMNS)
+        _SWF,
+        _METACENTRUM,
+        _GAVEL,
+        _csv("openb", openb.OpenbSettings, openb.read_openb, openb.POD_COLUMNS),
+        _csv("philly", philly.PhillySettings, philly.read_philly, philly.COLUMNS),
+        _csv("muri", muri.MuriSettings, muri.read_muri, muri.COLUMNS),
+        _csv("chronus", chronus.ChronusSettings, chronus.read_chronus, chronus.COLUMNS),
+        _csv(
+            "elasticflow",
+            elasticflow.ElasticFlowSettings,
+            elasticflow.read_elasticflow,
+            elasticflow.COLUMNS,
         ),
-        TraceKind(
-            "philly", philly.PhillySettings, philly.read_philly, columns=_names(philly.COLUMNS)
+        _csv("tiresias", tiresias.TiresiasSettings, tiresias.read_tiresias, tiresias.COLUMNS),
+        _csv("hydra", hydra.HydraSettings, hydra.read_hydra, hydra.COLUMNS),
+        _csv("azure-llm", azure_llm.AzureLlmSettings, azure_llm.read_azure_llm, azure_llm.COLUMNS),
+        _csv(
+            "azure-functions",
+            azure_functions.AzureFunctionsSettings,
+            azure_functions.read_azure_functions,
+            azure_functions.COLUMNS,
         ),
+        _csv("dlrm", dlrm.DlrmSettings, dlrm.read_dlrm, dlrm.COLUMNS),
+        _csv("lora", lora.LoraSettings, lora.read_lora, lora.COLUMNS),
     )
 }
 """Name -> kind."""
@@ -101,21 +147,27 @@ def read_trace(path: Path, settings: Mapping[str, object]) -> Workload:
 
 
 def kind_of(path: Path) -> TraceKind:
-    """The kind of a file, by its suffix and, for CSV, its header.
+    """The kind of a file, by its suffix and first row or header.
 
     Raises:
         InputFileError: the file cannot be opened.
         WorkloadError: it is a CSV file of no known kind; the message has the nearest one.
     """
     lower = path.name.lower()
-    for kind in KINDS.values():
-        if not kind.columns and lower.endswith(kind.suffixes):
-            return kind
-    header = _header(path)
+    if lower.endswith(SWF_SUFFIXES):
+        return _METACENTRUM if metacentrum.is_metacentrum(path) else _SWF
+    if lower.endswith(_GAVEL.suffixes):
+        return _GAVEL
+    header = read_header(path)
     matching = [kind for kind in KINDS.values() if kind.columns and kind.columns <= header]
     if not matching:
         raise _no_kind(path, header)
     return max(matching, key=lambda kind: len(kind.columns))
+
+
+def is_quota_file(header: frozenset[str]) -> bool:
+    """Whether a CSV file with this header has quotas of tenants."""
+    return {column.name for column in quotas.COLUMNS} <= header
 
 
 def _known(name: object) -> TraceKind:
@@ -124,13 +176,18 @@ def _known(name: object) -> TraceKind:
     raise ConfigError(f"kind: unknown {shown(name)}; {did_you_mean(str(name), KINDS)}")
 
 
-def _header(path: Path) -> frozenset[str]:
-    first = read_lines(path, "CSV")[0]
-    return frozenset(name.strip() for name in next(csv.reader([first]), []))
-
-
 def _no_kind(path: Path, header: frozenset[str]) -> WorkloadError:
-    """The nearest kind is the one with the largest share of its columns in the header."""
+    """Says what the file is instead, or which kind comes nearest by share of its columns."""
+    if nodes := node_list_of(header):
+        return WorkloadError(
+            f"{path}: this is a node list ({nodes.name}), not tasks; give a list of tasks, and this"
+            " file as its setting nodes"
+        )
+    if is_quota_file(header):
+        return WorkloadError(
+            f"{path}: these are quotas of tenants, not tasks; read them with read_quotas, for"
+            " Scheduler(quotas=...)"
+        )
     with_columns = [kind for kind in KINDS.values() if kind.columns]
     near = max(with_columns, key=lambda kind: len(kind.columns & header) / len(kind.columns))
     missing = ", ".join(sorted(near.columns - header))

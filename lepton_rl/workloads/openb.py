@@ -3,7 +3,7 @@
 Source: `data/csv/` of hkust-adsl/kubernetes-scheduler-simulator, the traces of Weng et al., "Beware
 of fragmentation: scheduling GPU-sharing workloads with fragmentation gradient descent", ATC 2023.
 
-    node list    sn, cpu_milli, memory_mib, gpu (cards), model (of its cards, empty if none)
+    node list    see `lepton_rl.workloads.node_lists`
     pod list     name, cpu_milli, memory_mib, num_gpu (cards), gpu_milli (thousandths of a card that
                  it takes of each; below 1000 only with one card), and, where the list has times and
                  constraints: gpu_spec (device models joined by `|`, empty for any), qos,
@@ -35,27 +35,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lepton_rl.core.errors import WorkloadError
-from lepton_rl.core.nodes import Cluster, Node
 from lepton_rl.core.resources import CARD
 from lepton_rl.core.settings import Settings
+from lepton_rl.workloads.beside import file_beside
 from lepton_rl.workloads.csv_table import CsvTable, number, read_csv, text, whole
+from lepton_rl.workloads.node_lists import read_nodes
 from lepton_rl.workloads.task_columns import TaskColumns, build_workload, count
 from lepton_rl.workloads.text_file import stem_of
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["NODE_LIST", "OpenbSettings", "read_openb", "read_openb_nodes"]
+__all__ = ["NODE_LIST", "POD_COLUMNS", "OpenbSettings", "read_openb"]
 
 NODE_LIST = "openb_node_list_gpu_node.csv"
 """The nodes of the published evaluation: 1,213 with GPUs. `openb_node_list_all_node.csv` has 310
 nodes without as well."""
 
-_MIB_PER_GIB = 1024
-_MILLICORES = 1000
-
-NODE_COLUMNS = (
-    text("sn"), whole("cpu_milli"), whole("memory_mib"), whole("gpu", most=63), text("model"),
-)  # fmt: skip
 POD_COLUMNS = (
     text("name"), whole("cpu_milli"), whole("memory_mib"), whole("num_gpu", most=1000),
     whole("gpu_milli", most=CARD),
@@ -70,14 +64,14 @@ class OpenbSettings(Settings):
     """Settings of an openb pod list.
 
     Attributes:
-        nodes: the node list, a path, or a bare file name beside the pod list; None for
-            `openb_node_list_gpu_node.csv` there.
+        nodes: the node list (of any kind that `lepton_rl.workloads.node_lists` reads), a path, or a
+            bare file name beside the pod list.
         interval_s: time between pods of a list without times.
         run_time_s: run time of pods of a list without times; the default is the median of the
             default list.
     """
 
-    nodes: str | None = None
+    nodes: str = NODE_LIST
     interval_s: float = Field(default=1.0, gt=0, le=1e6)
     run_time_s: float = Field(default=540.0, gt=0, le=1e9)
 
@@ -95,37 +89,10 @@ def read_openb(path: Path, settings: OpenbSettings) -> Workload:
             list.
     """
     table = read_csv(path, POD_COLUMNS, _MORE_COLUMNS)
-    cluster = read_openb_nodes(_node_list(path, settings.nodes))
+    cluster = read_nodes(file_beside(path, settings.nodes, "its node list", "nodes"))
     skipped: dict[str, int] = {}
     columns = _tasks(table, settings, skipped)
     return build_workload(stem_of(path), cluster, columns, skipped)
-
-
-def read_openb_nodes(path: Path) -> Cluster:
-    """The cluster of a node list: cpu in cores, memory in GiB, gpu in cards with their model."""
-    table = read_csv(path, NODE_COLUMNS)
-    rows = zip(*(table[column.name].tolist() for column in NODE_COLUMNS), strict=True)
-    return Cluster(
-        tuple(
-            Node(
-                name,
-                {"cpu": milli / _MILLICORES, "memory": mib / _MIB_PER_GIB, "gpu": cards},
-                device_model=model,
-            )
-            for name, milli, mib, cards, model in rows
-        )
-    )
-
-
-def _node_list(pods: Path, nodes: str | None) -> Path:
-    given = Path(nodes if nodes is not None else NODE_LIST)
-    path = pods.with_name(given.name) if given == Path(given.name) else given
-    if not path.is_file():
-        raise WorkloadError(
-            f"{pods}: expected its node list at {path}, got no such file; put it there, or give"
-            " its path (setting nodes)"
-        )
-    return path
 
 
 def _tasks(table: CsvTable, settings: OpenbSettings, skipped: dict[str, int]) -> TaskColumns:

@@ -32,29 +32,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from lepton_rl.core.nodes import MAX_CARDS, Cluster, Node
-from lepton_rl.core.resources import CARD
-from lepton_rl.core.settings import Settings
 from lepton_rl.workloads.csv_table import moment, number, read_csv, text, whole
-from lepton_rl.workloads.task_columns import Ints, TaskColumns, build_workload, count
+from lepton_rl.workloads.gpu_pools import GpuPoolSettings, gang_demand, gpu_pool
+from lepton_rl.workloads.task_columns import TaskColumns, build_workload
 from lepton_rl.workloads.text_file import stem_of
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["GpuPoolSettings", "PhillySettings", "gpu_pool", "read_philly", "whole_node_gangs"]
+__all__ = ["PhillySettings", "read_philly"]
 
 COLUMNS = (moment("timestamp"), number("duration"), whole("num_gpus", least=1), text("cluster"))
-
-
-class GpuPoolSettings(Settings):
-    """A pool of equal GPU nodes.
-
-    Attributes:
-        nodes: how many.
-        cards_per_node: GPUs of each.
-    """
-
-    nodes: int = Field(ge=1, le=1_000_000)
-    cards_per_node: int = Field(default=8, ge=1, le=MAX_CARDS)
 
 
 class PhillySettings(GpuPoolSettings):
@@ -76,37 +62,13 @@ def read_philly(path: Path, settings: PhillySettings) -> Workload:
     """
     table = read_csv(path, COLUMNS)
     skipped: dict[str, int] = {}
-    cards, replicas = whole_node_gangs(table["num_gpus"], settings.cards_per_node, skipped)
+    demand, replicas = gang_demand(table["num_gpus"], settings.cards_per_node, skipped)
     columns = TaskColumns(
         ids=np.arange(2, len(table) + 2).astype(np.str_),
         submit_s=table["timestamp"] - table["timestamp"].min(),
         run_s=table["duration"],
-        demand={"gpu": cards * CARD},
+        demand=demand,
         replicas=replicas,
         tenants=table["cluster"],
     )
     return build_workload(stem_of(path), gpu_pool(settings), columns, skipped)
-
-
-def gpu_pool(settings: GpuPoolSettings) -> Cluster:
-    """Equal nodes that have nothing but GPUs."""
-    cards = settings.cards_per_node
-    return Cluster(tuple(Node(f"gpu-{n}", {"gpu": cards}) for n in range(settings.nodes)))
-
-
-def whole_node_gangs(num_gpus: Ints, per_node: int, skipped: dict[str, int]) -> tuple[Ints, Ints]:
-    """Jobs of more cards than a node has, as gangs of whole nodes.
-
-    Args:
-        num_gpus: `(N,)` cards a job asks for.
-        per_node: cards of a node.
-        skipped: gains the jobs that get more cards than they asked for.
-
-    Returns:
-        Cards of a replica and replicas, both `(N,)`.
-    """
-    is_gang = num_gpus > per_node
-    rounded_up = is_gang & (num_gpus % per_node > 0)
-    count(skipped, "not a whole number of nodes: rounded up to whole nodes", rounded_up)
-    replicas = np.where(is_gang, -(-num_gpus // per_node), 1)
-    return np.where(is_gang, per_node, num_gpus), replicas

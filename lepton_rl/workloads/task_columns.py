@@ -18,9 +18,10 @@ from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import InfeasibleTaskError, WorkloadError
 from lepton_rl.core.intake import Intake, empty_tasks
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.resources import CARD, ResourceSchema
+from lepton_rl.core.resources import CARD, DEFAULT_SCHEMA, ResourceSchema
 from lepton_rl.core.tables import Records
 from lepton_rl.core.tasks import Task
+from lepton_rl.workloads.csv_table import MOST
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["TaskColumns", "build_workload", "count"]
@@ -29,6 +30,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Names = NDArray[np.str_]
+
+_DEVICES = DEFAULT_SCHEMA.names[DEFAULT_SCHEMA.num_divisible :]
 
 SHORTEST_RUN_S = 1.0
 """Run time of a task whose log says 0 or less: the resolution of most logs."""
@@ -48,6 +51,7 @@ class TaskColumns:
         labels: required labels joined by `|`, '' for none; None for none at all.
         models: device models joined by `|`, '' for any; None for any at all.
         exclusive: whether it wants whole nodes; None for nobody.
+        urgency: E_i of the Lepton priority; None for 0.
         tenants: who submitted it, '' where unknown; None if the trace never says.
         task_classes: what kind of work it is, '' where unknown; None if the trace never says.
         deadlines_s: on the clock of `submit_s`, inf for none; None if the trace has none.
@@ -63,6 +67,7 @@ class TaskColumns:
     labels: Names | None = None
     models: Names | None = None
     exclusive: Flags | None = None
+    urgency: Floats | None = None
     tenants: Names | None = None
     task_classes: Names | None = None
     deadlines_s: Floats | None = None
@@ -85,32 +90,41 @@ def count(skipped: dict[str, int], reason: str, applies: Flags) -> None:
 
 
 def build_workload(
-    name: str, cluster: Cluster, columns: TaskColumns, skipped: Mapping[str, int] | None = None
+    name: str,
+    cluster: Cluster,
+    columns: TaskColumns,
+    skipped: Mapping[str, int] | None = None,
+    *,
+    shortest_run_s: float = SHORTEST_RUN_S,
 ) -> Workload:
     """A workload of these tasks, by submit time, then in the order given.
 
-    Run times <= 0 are raised to 1 s, requested times <= 0 become the run time; tasks that could
-    never start on the empty cluster are left out. Each is counted by reason.
+    Run times <= 0 are raised, requested times <= 0 become the run time; a demand for cpu, memory or
+    another divisible kind that no node has is left away (the node list does not say how much there
+    is); tasks that could never start on the empty cluster are left out. Each is counted by reason.
 
     Args:
         name: of the workload.
         cluster: where it runs.
         columns: the tasks.
         skipped: what the reader has left out or changed already.
+        shortest_run_s: what run times <= 0 become, > 0.
 
     Raises:
         WorkloadError: no task is left; the message has the reasons.
     """
     counts = dict(skipped or {})
+    columns = _within_time(columns, counts)
+    if len(columns.ids) == 0:
+        raise WorkloadError(f"{name}: none of its rows is a task ({_shown(counts)})")
     columns = columns.take(np.argsort(columns.submit_s, kind="stable"))
-    run_s, requested_s = _times(columns, counts)
+    run_s, requested_s = _times(columns, shortest_run_s, counts)
     records = _records(cluster.schema, columns, requested_s)
     keep = _startable(cluster, columns, records, counts)
     if not keep.any():
-        reasons = ", ".join(f"{reason}: {number}" for reason, number in counts.items())
         raise WorkloadError(
             f"{name}: none of its {len(keep)} tasks can run on {len(cluster.nodes)} nodes"
-            f" ({reasons}); give it a larger cluster"
+            f" ({_shown(counts)}); give it a larger cluster"
         )
     kept = columns.take(keep)
     return Workload(
@@ -127,11 +141,27 @@ def build_workload(
     )
 
 
-def _times(columns: TaskColumns, counts: dict[str, int]) -> tuple[Floats, Floats]:
+def _within_time(columns: TaskColumns, counts: dict[str, int]) -> TaskColumns:
+    """Without tasks that no clock of ours can hold."""
+    longest = np.maximum(columns.submit_s, columns.run_s)
+    if columns.requested_s is not None:
+        longest = np.maximum(longest, columns.requested_s)
+    within = longest <= MOST
+    count(counts, f"a time beyond {MOST:g} s: dropped", ~within)
+    return columns if within.all() else columns.take(within)
+
+
+def _shown(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason}: {number}" for reason, number in counts.items())
+
+
+def _times(
+    columns: TaskColumns, shortest_s: float, counts: dict[str, int]
+) -> tuple[Floats, Floats]:
     """Run times and requested times in s, all > 0."""
     run_s = columns.run_s
-    count(counts, f"run time <= 0: {SHORTEST_RUN_S:g} s taken", run_s <= 0)
-    run_s = np.where(run_s <= 0, SHORTEST_RUN_S, run_s)
+    count(counts, f"run time <= 0: {shortest_s:g} s taken", run_s <= 0)
+    run_s = np.where(run_s <= 0, shortest_s, run_s)
     if columns.requested_s is None:
         counts["requested time unknown: run time taken"] = len(run_s)
         return run_s, run_s
@@ -152,6 +182,8 @@ def _records(schema: ResourceSchema, columns: TaskColumns, requested_s: Floats) 
         records["replicas"] = columns.replicas
     if columns.exclusive is not None:
         records["exclusive"] = columns.exclusive
+    if columns.urgency is not None:
+        records["urgency"] = columns.urgency
     records["size"] = records["replicas"] * _processors(schema, records["demand"])
     return records
 
@@ -190,9 +222,13 @@ def _startable(
 def _without_missing_kinds(cluster: Cluster, columns: TaskColumns, counts: dict[str, int]) -> Flags:
     keep = np.ones(len(columns.ids), np.bool_)
     for kind, amount in columns.demand.items():
-        if kind not in cluster.schema:
+        if kind in cluster.schema:
+            continue
+        if kind in _DEVICES:
             count(counts, f"no node has {kind}: dropped", keep & (amount > 0))
             keep &= amount == 0
+        else:
+            count(counts, f"no node says its {kind}: demand left away", keep & (amount > 0))
     return keep
 
 
