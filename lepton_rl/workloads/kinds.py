@@ -20,6 +20,7 @@ from lepton_rl.workloads import (
     azure_functions,
     azure_llm,
     chronus,
+    columnar,
     dlrm,
     elasticflow,
     gavel,
@@ -32,6 +33,7 @@ from lepton_rl.workloads import (
     quotas,
     tiresias,
 )
+from lepton_rl.workloads.columnar import COLUMNAR_SUFFIX
 from lepton_rl.workloads.csv_table import Column, read_header
 from lepton_rl.workloads.node_lists import node_list_of
 from lepton_rl.workloads.swf import SWF_SUFFIXES, read_swf
@@ -91,6 +93,9 @@ _METACENTRUM = TraceKind(
     metacentrum.read_metacentrum,
     suffixes=SWF_SUFFIXES,
 )
+_COLUMNAR = TraceKind(
+    "columnar", columnar.ColumnarSettings, columnar.read_columnar, suffixes=(COLUMNAR_SUFFIX,)
+)
 _GAVEL = TraceKind("gavel", gavel.GavelSettings, gavel.read_gavel, suffixes=gavel.GAVEL_SUFFIXES)
 
 KINDS: Mapping[str, TraceKind] = {
@@ -99,6 +104,7 @@ KINDS: Mapping[str, TraceKind] = {
         _SWF,
         _METACENTRUM,
         _GAVEL,
+        _COLUMNAR,
         _csv("openb", openb.OpenbSettings, openb.read_openb, openb.POD_COLUMNS),
         _csv("philly", philly.PhillySettings, philly.read_philly, philly.COLUMNS),
         _csv("muri", muri.MuriSettings, muri.read_muri, muri.COLUMNS),
@@ -156,8 +162,9 @@ def kind_of(path: Path) -> TraceKind:
     lower = path.name.lower()
     if lower.endswith(SWF_SUFFIXES):
         return _METACENTRUM if metacentrum.is_metacentrum(path) else _SWF
-    if lower.endswith(_GAVEL.suffixes):
-        return _GAVEL
+    for kind in (_GAVEL, _COLUMNAR):
+        if lower.endswith(kind.suffixes):
+            return kind
     header = read_header(path)
     matching = [kind for kind in KINDS.values() if kind.columns and kind.columns <= header]
     if not matching:

@@ -79,7 +79,8 @@ def offered_load(workload: Workload) -> float:
     """
     tasks = workload.tasks
     run_s = to_seconds(workload.run_us)
-    work = (run_s * tasks["replicas"]) @ tasks["demand"]  # (K,) unit seconds
+    demand = tasks["demand"][:, : len(workload.cluster.schema.kinds)]
+    work = (run_s * tasks["replicas"]) @ demand  # (K,) unit seconds
     capacity = _capacity(workload) * _span_s(workload)
     return float(
         np.max(np.divide(work, capacity, out=np.full(len(work), np.inf), where=capacity > 0))

@@ -22,6 +22,7 @@ from lepton_rl.core.resources import CARD, DEFAULT_SCHEMA, ResourceSchema
 from lepton_rl.core.tables import Records
 from lepton_rl.core.tasks import Task
 from lepton_rl.workloads.csv_table import MOST
+from lepton_rl.workloads.record_codes import write_codes
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["TaskColumns", "build_workload", "count"]
@@ -127,10 +128,12 @@ def build_workload(
             f" ({_shown(counts)}); give it a larger cluster"
         )
     kept = columns.take(keep)
+    records = records[keep]
+    write_codes(records, cluster, kept.tenants, kept.task_classes)
     return Workload(
         name,
         cluster,
-        records[keep],
+        records,
         np.maximum(1, to_us(run_s[keep])),
         kept.ids,
         counts,
@@ -184,7 +187,8 @@ def _records(schema: ResourceSchema, columns: TaskColumns, requested_s: Floats) 
         records["exclusive"] = columns.exclusive
     if columns.urgency is not None:
         records["urgency"] = columns.urgency
-    records["size"] = records["replicas"] * _processors(schema, records["demand"])
+    asked = records["demand"][:, : len(schema.kinds)]
+    records["size"] = records["replicas"] * _processors(schema, asked)
     return records
 
 
@@ -209,10 +213,9 @@ def _startable(
     intake = Intake(cluster)
     keep = _without_missing_kinds(cluster, columns, counts)
     keep &= _mark(intake, columns, records, counts)
-    shape = records.copy()  # what a task asks for, whoever it is
-    shape["submit_us"], shape["requested_us"] = 0, 1
-    packed = shape.view(np.dtype((np.void, shape.dtype.itemsize))).ravel()
-    _, first, group = np.unique(packed, return_index=True, return_inverse=True)
+    single = np.stack([records[name] for name in ("replicas", "labels", "models", "exclusive")])
+    asked = np.concatenate([records["demand"], single.T], axis=1)
+    _, first, group = np.unique(asked, axis=0, return_index=True, return_inverse=True)
     fits = np.array([_fits(intake, records, int(row)) for row in first], np.bool_)
     fits = fits[group.ravel()]
     count(counts, "larger than the cluster: dropped", keep & ~fits)

@@ -19,9 +19,9 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.tables import Records, task_dtype
 from lepton_rl.core.tasks import Task
 
-__all__ = ["Workload"]
+__all__ = ["OPTIONAL", "Workload"]
 
-_OPTIONAL = ("tenants", "waits_us", "task_classes", "deadlines_us")
+OPTIONAL = ("tenants", "waits_us", "task_classes", "deadlines_us")
 """Arrays that a source may not have."""
 
 
@@ -82,7 +82,7 @@ class Workload:
                 f" {len(self.cluster.schema.kinds)} resource kinds and run_us of int64, got"
                 f" {self.tasks.dtype} and {self.run_us.dtype}"
             )
-        for name in ("run_us", "tasks", "ids", *_OPTIONAL):
+        for name in ("run_us", "tasks", "ids", *OPTIONAL):
             values = getattr(self, name)
             if values is not None and values.shape != (len(self.run_us),):
                 raise WorkloadError(
@@ -179,7 +179,7 @@ class Workload:
                 f" length {shown(length)}"
             )
         rows = slice(start, start + length)
-        optional = {name: getattr(self, name) for name in _OPTIONAL}
+        optional = {name: getattr(self, name) for name in OPTIONAL}
         taken: dict[str, Any] = {
             name: None if values is None else values[rows] for name, values in optional.items()
         }
