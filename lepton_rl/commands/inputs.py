@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from lepton_rl.agents.config import TrainConfig
 from lepton_rl.commands.progress import log
 from lepton_rl.core.errors import InputFileError
 from lepton_rl.core.naming import did_you_mean
-from lepton_rl.core.settings import load_settings, read_yaml, require_mapping
+from lepton_rl.core.settings import apply_overrides, load_settings, read_yaml, require_mapping
 from lepton_rl.envs.config import EnvironmentConfig, WorkloadConfig
 from lepton_rl.envs.episodes import load_workload
 from lepton_rl.workloads.kinds import TRACE_SUFFIXES
@@ -62,20 +62,25 @@ def open_with_log(config: WorkloadConfig) -> Workload:
     return workload
 
 
-def environment_for(workload: str) -> EnvironmentConfig:
+def environment_for(workload: str, overrides: Sequence[str] = ()) -> EnvironmentConfig:
     """The environment of a configuration, or defaults around a trace.
 
     Args:
         workload: a trace (docs/workloads.md has the kinds), a shipped configuration, or a YAML
             file of a training run.
+        overrides: settings on top of it, `a.b=v`, named as in a training run
+            (`environment.workload.processors=64`).
 
     Raises:
         ConfigError: it is none of these, or its settings are wrong.
     """
     if is_trace(workload):
-        return load_settings(EnvironmentConfig, {"workload": {"source": workload}}, workload)
+        base: Mapping[str, Any] = {"environment": {"workload": {"source": workload}}}
+        data = apply_overrides(base, overrides)
+        return load_settings(TrainConfig, data, workload).environment
     if Path(workload).suffix in {".yaml", ".yml"} or workload in shipped_configs():
-        return load_settings(TrainConfig, raw_config(workload), workload).environment
+        data = apply_overrides(raw_config(workload), overrides)
+        return load_settings(TrainConfig, data, workload).environment
     raise InputFileError(
         f"workload {workload!r}: expected a trace ending in {', '.join(TRACE_SUFFIXES)}, a YAML"
         " file or the name of a shipped configuration;"

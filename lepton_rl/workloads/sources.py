@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 from lepton_rl.core.clock import MICROSECOND, to_seconds
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.naming import did_you_mean
+from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.settings import load_settings
 from lepton_rl.workloads.kinds import TRACE_SUFFIXES, read_trace
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["describe", "offered_load", "open_workload"]
+__all__ = ["GENERATORS", "describe", "describe_cluster", "offered_load", "open_workload"]
 
 GENERATORS = ("lublin",)
+"""Names of generators."""
 
 _COMPRESSED = ([".gz"], [".bz2"], [".xz"], [".zst"], [".zip"])
 
@@ -81,7 +84,7 @@ def offered_load(workload: Workload) -> float:
     run_s = to_seconds(workload.run_us)
     demand = tasks["demand"][:, : len(workload.cluster.schema.kinds)]
     work = (run_s * tasks["replicas"]) @ demand  # (K,) unit seconds
-    capacity = _capacity(workload) * _span_s(workload)
+    capacity = _capacity(workload.cluster) * _span_s(workload)
     return float(
         np.max(np.divide(work, capacity, out=np.full(len(work), np.inf), where=capacity > 0))
     )
@@ -98,9 +101,7 @@ def describe(workload: Workload) -> dict[str, object]:
         on at most one processor); overrun (share of tasks that run longer than requested);
         skipped (reason -> rows).
     """
-    tasks, kinds = workload.tasks, workload.cluster.schema.kinds
-    units = _capacity(workload)
-    capacity = {kind.name: float(units[k] / kind.units_per) for k, kind in enumerate(kinds)}
+    tasks, capacity = workload.tasks, _amounts(workload.cluster)
     load = offered_load(workload)
     return {
         "name": workload.name,
@@ -118,10 +119,32 @@ def describe(workload: Workload) -> dict[str, object]:
     }
 
 
-def _capacity(workload: Workload) -> NDArray[np.int64]:
+def describe_cluster(cluster: Cluster) -> dict[str, object]:
+    """Figures of a cluster, as plain values for tables and JSON.
+
+    Returns:
+        nodes (count); capacity (kind -> amount over all nodes, in the kind's unit); device_models
+        (model -> nodes).
+    """
+    models = Counter(node.device_model for node in cluster.nodes if node.device_model)
+    return {
+        "nodes": len(cluster.nodes),
+        "capacity": _amounts(cluster),
+        "device_models": dict(sorted(models.items())),
+    }
+
+
+def _amounts(cluster: Cluster) -> dict[str, float]:
+    """Kind -> amount over all nodes, in the kind's unit."""
+    units = _capacity(cluster)
+    kinds = cluster.schema.kinds
+    return {kind.name: float(units[k] / kind.units_per) for k, kind in enumerate(kinds)}
+
+
+def _capacity(cluster: Cluster) -> NDArray[np.int64]:
     """Integer units of each kind over all nodes, `(K,)`."""
-    schema = workload.cluster.schema
-    units = [schema.to_units(node.capacity, node.name) for node in workload.cluster.nodes]
+    schema = cluster.schema
+    units = [schema.to_units(node.capacity, node.name) for node in cluster.nodes]
     total: NDArray[np.int64] = np.sum(units, axis=0, dtype=np.int64)
     return total
 

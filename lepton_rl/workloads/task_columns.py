@@ -137,10 +137,10 @@ def build_workload(
         np.maximum(1, to_us(run_s[keep])),
         kept.ids,
         counts,
-        kept.tenants,
-        None if kept.waits_s is None else _or_unknown(kept.waits_s),
-        kept.task_classes,
-        None if kept.deadlines_s is None else _or_unknown(kept.deadlines_s),
+        tenants=kept.tenants,
+        waits_us=None if kept.waits_s is None else _or_unknown(kept.waits_s),
+        task_classes=kept.task_classes,
+        deadlines_us=None if kept.deadlines_s is None else _or_unknown(kept.deadlines_s),
     )
 
 
@@ -189,7 +189,19 @@ def _records(schema: ResourceSchema, columns: TaskColumns, requested_s: Floats) 
         records["urgency"] = columns.urgency
     asked = records["demand"][:, : len(schema.kinds)]
     records["size"] = records["replicas"] * _processors(schema, asked)
+    _write_limits(records, columns)
     return records
+
+
+def _write_limits(records: Records, columns: TaskColumns) -> None:
+    """Time limits and deadlines, where records have room for them."""
+    fields = records.dtype.names or ()
+    if "limit_us" in fields:
+        records["limit_us"] = records["requested_us"]
+    if "deadline_us" in fields and columns.deadlines_s is not None:
+        deadlines_us = _or_unknown(columns.deadlines_s)
+        never_us = records["deadline_us"]  # as empty records have it
+        records["deadline_us"] = np.where(deadlines_us < 0, never_us, deadlines_us)
 
 
 def _processors(schema: ResourceSchema, demand: Ints) -> Floats:

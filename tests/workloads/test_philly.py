@@ -26,7 +26,7 @@ def test_jobs_become_tasks(tmp_path: Path) -> None:
     assert workload.ids.tolist() == ["3", "4", "5", "2"]  # lines of the file
     assert workload.tasks["submit_us"].tolist() == [0, 5_000_000, 6_000_000, 10_000_000]
     assert workload.run_us.tolist() == [10_500_000, 20_000_000, 20_000_000, 66_000_000]
-    assert workload.tasks["demand"].tolist() == [[8000], [8000], [8000], [1000]]
+    assert workload.tasks["demand"][:, 0].tolist() == [8000, 8000, 8000, 1000]
     assert workload.tasks["replicas"].tolist() == [1, 2, 2, 1]
     assert workload.tasks["size"].tolist() == [8, 16, 16, 1]
     assert workload.tenants is not None
@@ -62,7 +62,7 @@ def test_the_public_trace(trace_dir: Path) -> None:
     assert len(set(workload.tenants.tolist())) == 15
     asked = workload.tasks["size"]
     assert int(asked.max()) == 128
-    assert np.unique(workload.tasks["demand"]).tolist() == [1000, 2000, 4000, 8000]
+    assert np.unique(workload.tasks["demand"][:, 0]).tolist() == [1000, 2000, 4000, 8000]
     assert int((workload.tasks["replicas"] > 1).sum()) == 199 + 67 + 7 + 7 + 6 + 3
     assert workload.tasks["submit_us"][0] == 0
     assert 108 < workload.tasks["submit_us"][-1] / 86_400e6 < 110  # 2017-09-04 to 2017-12-22

@@ -62,7 +62,7 @@ def test_bad_options() -> None:
     ):
         open_workload("lublin", processors=0)
     with pytest.raises(ConfigError, match=r"log\.swf \(swf\): unknown setting 'load'"):
-        open_workload("log.swf", settings={"load": 1})
+        open_workload("log.swf", settings={"kind": "swf", "load": 1})
     with pytest.raises(InputFileError, match=r"cannot read log\.swf"):
         open_workload("log.swf")
 
