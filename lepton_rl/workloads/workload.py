@@ -18,6 +18,7 @@ from lepton_rl.core.intake import Intake, empty_tasks
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.tables import Records, task_dtype
 from lepton_rl.core.tasks import Task
+from lepton_rl.workloads.record_codes import write_codes
 
 __all__ = ["OPTIONAL", "Workload"]
 
@@ -154,6 +155,7 @@ class Workload:
         tasks["requested_us"] = np.maximum(1, to_us(requested_s))
         tasks["demand"][:, 0] = size * cluster.schema.kinds[0].units_per
         tasks["size"] = size
+        write_codes(tasks, cluster, tenants, None)
         run_us = np.maximum(1, to_us(run_s))
         return cls(name, cluster, tasks, run_us, ids, skipped or {}, tenants, waits_us)
 

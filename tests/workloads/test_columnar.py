@@ -17,6 +17,7 @@ from lepton_rl.core.resources import ResourceKind, ResourceSchema
 from lepton_rl.core.tasks import Task
 from lepton_rl.workloads.columnar import _OPTIONAL_SPECS, read_columnar, write_columnar
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
+from lepton_rl.workloads.record_codes import write_codes
 from lepton_rl.workloads.sources import open_workload
 from lepton_rl.workloads.workload import OPTIONAL, Workload
 
@@ -45,11 +46,14 @@ TASKS = (
 
 
 def workload() -> Workload:
+    described = Workload.from_tasks("small", CLUSTER, TASKS)
+    classes = np.array(["train", ""])
+    write_codes(described.tasks, CLUSTER, described.tenants, classes)
     return replace(
-        Workload.from_tasks("small", CLUSTER, TASKS),
+        described,
         skipped={"why: dropped": 3},
         waits_us=np.array([-1, 5]),
-        task_classes=np.array(["train", ""]),
+        task_classes=classes,
         deadlines_us=np.array([10, -1]),
     )
 
