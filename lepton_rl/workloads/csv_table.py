@@ -38,8 +38,9 @@ __all__ = [
 MOST = 1e11
 """Largest number in a file; as seconds some 3,000 years: sums of times fit int64 microseconds."""
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?")
-_DECIMAL = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
+_DECIMAL = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
+_LONGEST_TEXT = 1000
 _INFINITE = ("inf", "Infinity")
 
 
@@ -63,8 +64,15 @@ class Column:
 
 
 def text(name: str) -> Column:
-    """A column of any text, as strings."""
-    return Column(name, "text", lambda _: True, lambda fields: np.array(fields, np.str_), "")
+    """A column of any text, as strings; all of them take the memory of the longest."""
+
+    def accepts(field: str) -> bool:
+        return len(field) <= _LONGEST_TEXT
+
+    def convert(fields: Sequence[str]) -> NDArray[np.str_]:
+        return np.array(fields, np.str_)
+
+    return Column(name, f"text of at most {_LONGEST_TEXT} characters", accepts, convert, "")
 
 
 def whole(name: str, least: int = 0, most: float = MOST, *, empty: int | None = None) -> Column:

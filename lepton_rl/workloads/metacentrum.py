@@ -27,9 +27,7 @@ node): `zewura1`, `zewura2`, ... What a property means:
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,19 +35,18 @@ import numpy as np
 
 from lepton_rl.core.checks import shown
 from lepton_rl.core.errors import WorkloadError
-from lepton_rl.core.nodes import Cluster, Node
 from lepton_rl.core.settings import Settings
 from lepton_rl.workloads.beside import file_beside
 from lepton_rl.workloads.csv_table import MOST, Column, number
+from lepton_rl.workloads.pbs import NodeProperties, NodeRequest, read_node_groups
 from lepton_rl.workloads.task_columns import TaskColumns, build_workload, count
 from lepton_rl.workloads.text_file import read_lines, stem_of
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["MetaCentrumSettings", "NodeRequest", "is_metacentrum", "read_metacentrum"]
+__all__ = ["MetaCentrumSettings", "is_metacentrum", "read_metacentrum"]
 
 _NUM_FIELDS = 21
 _MIB = 2**20
-_KIB_PER_GIB = 2**20
 _MILLICORES = 1000
 
 _NUMBERS: tuple[tuple[int, Column], ...] = (
@@ -62,8 +59,6 @@ _NUMBERS: tuple[tuple[int, Column], ...] = (
     (9, number("requested RAM", least=-1, most=1e18)),
     (11, number("user", least=-MOST)),
 )
-_COUNT = re.compile(r"\d{1,6}")
-_PROCESSORS = re.compile(r"ppn=(\d{1,6}(?:\.\d{1,3})?)")
 
 
 class MetaCentrumSettings(Settings):
@@ -75,65 +70,6 @@ class MetaCentrumSettings(Settings):
     """
 
     machines: str | None = None
-
-
-class _Group(NamedTuple):
-    cluster: str
-    nodes: int
-    cpus: int
-    memory_gib: float
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRequest:
-    """A PBS node request.
-
-    Attributes:
-        replicas: nodes it asks for (>= 1).
-        cores: of each; None where it does not say.
-        properties: every node must have.
-        exclusive: whether nothing else may run there.
-        is_uneven: whether its parts ask for unlike nodes, so that some get more than they need.
-    """
-
-    replicas: int
-    cores: float | None
-    properties: tuple[str, ...]
-    exclusive: bool
-    is_uneven: bool
-
-    @classmethod
-    def parse(cls, text: str) -> NodeRequest:
-        """Read `nodes:ppn=N:property...`, parts joined by `+`, perhaps `#excl`.
-
-        Raises:
-            ValueError: a part asks for 0 nodes or cores.
-        """
-        body, _, flag = text.partition("#")
-        parts = [_part(part) for part in body.split("+")]
-        replicas = sum(nodes for nodes, _, _ in parts)
-        cores = [cores for _, cores, _ in parts]
-        if replicas < 1 or any(each is not None and each <= 0 for each in cores):
-            raise ValueError("it asks for nothing")
-        given = [each for each in cores if each is not None]
-        properties = dict.fromkeys(name for _, _, names in parts for name in names)
-        return cls(
-            replicas, max(given) if given else None, tuple(properties), flag == "excl",
-            len(set(cores)) > 1,
-        )  # fmt: skip
-
-
-def _part(text: str) -> tuple[int, float | None, list[str]]:
-    """Nodes, cores and properties of `2:ppn=4:brno`; without a number in front it is one node."""
-    nodes, cores, properties = 1, None, []
-    for position, term in enumerate(text.split(":")):
-        if position == 0 and _COUNT.fullmatch(term):
-            nodes = int(term)
-        elif found := _PROCESSORS.fullmatch(term):
-            cores = float(found[1])
-        elif term and not term.startswith("mem="):
-            properties.append(term.removeprefix("host="))
-    return nodes, cores, properties
 
 
 def is_metacentrum(path: Path) -> bool:
@@ -161,8 +97,8 @@ def read_metacentrum(path: Path, settings: MetaCentrumSettings) -> Workload:
         raise WorkloadError(f"{path}: expected rows of {_NUM_FIELDS} fields, got none")
     stem = stem_of(path, ".swf")
     named = settings.machines or f"{stem}.machines"
-    groups = list(_groups(file_beside(path, named, "its node groups", "machines")))
-    nodes = _Nodes(groups)
+    groups = list(read_node_groups(file_beside(path, named, "its node groups", "machines")))
+    nodes = NodeProperties(groups)
     skipped: dict[str, int] = {}
     columns = _tasks(rows, nodes, skipped)
     return build_workload(stem, nodes.cluster(), columns, skipped)
@@ -206,67 +142,7 @@ def _request(path: Path, line: int, text: str) -> NodeRequest:
         ) from None
 
 
-def _groups(path: Path) -> Iterator[_Group]:
-    for line, text in enumerate(read_lines(path, "tab-separated node groups"), start=1):
-        if not text.strip():
-            continue
-        fields = text.split("\t")
-        whole = all(re.fullmatch(r"[1-9]\d{0,6}", each) for each in fields[2:4])
-        if len(fields) != 6 or not whole or not re.fullmatch(r"\d{1,15}", fields[5]):
-            raise WorkloadError(
-                f"{path}, line {line}: expected tab-separated id, name, nodes, cpus per node,"
-                f" speed, RAM in KB per node, got {shown(text)}"
-            )
-        yield _Group(fields[1], int(fields[2]), int(fields[3]), int(fields[5]) / _KIB_PER_GIB)
-
-
-class _Nodes:
-    """Nodes of the groups, and the labels that requests have asked for."""
-
-    def __init__(self, groups: Sequence[_Group]) -> None:
-        self._nodes = [(f"{g.cluster}{n}", g) for g in groups for n in range(1, g.nodes + 1)]
-        self._clusters = {group.cluster for group in groups}
-        self._labels: dict[str, frozenset[str]] = {}  # property -> names of nodes that have it
-
-    def labels_of(self, properties: Sequence[str]) -> str:
-        """Properties that not every node has, joined by `|`."""
-        for name in properties:
-            if name not in self._labels:
-                self._labels[name] = self._having(name)
-        return "|".join(
-            sorted(name for name in properties if len(self._labels[name]) < len(self._nodes))
-        )
-
-    def cluster(self) -> Cluster:
-        """The nodes with the labels that were asked for."""
-        telling = {n: have for n, have in self._labels.items() if len(have) < len(self._nodes)}
-        return Cluster(
-            tuple(
-                Node(
-                    name,
-                    {"cpu": group.cpus, "memory": group.memory_gib},
-                    labels=frozenset(label for label, have in telling.items() if name in have),
-                )
-                for name, group in self._nodes
-            )
-        )
-
-    def _having(self, name: str) -> frozenset[str]:
-        if name.startswith("^"):
-            return frozenset(node for node, _ in self._nodes) - self._having(name[1:])
-        host = name.split(".")[0]
-        if any(node == host for node, _ in self._nodes):
-            return frozenset({host})
-        if name.startswith("cl_"):
-            return frozenset(node for node, group in self._nodes if group.cluster == name[3:])
-        if found := re.fullmatch(r"nodecpus(\d+)", name):
-            return frozenset(node for node, group in self._nodes if group.cpus == int(found[1]))
-        if re.sub(r"\d+$", "", host) in self._clusters and "." in name:
-            return frozenset()  # a host of these clusters that is not there
-        return frozenset(node for node, _ in self._nodes)
-
-
-def _tasks(rows: Sequence[_Row], nodes: _Nodes, skipped: dict[str, int]) -> TaskColumns:
+def _tasks(rows: Sequence[_Row], nodes: NodeProperties, skipped: dict[str, int]) -> TaskColumns:
     job, submit, wait, run, processors, requested, ram, user = np.array(
         [row.numbers for row in rows]
     ).T
@@ -294,22 +170,7 @@ def _tasks(rows: Sequence[_Row], nodes: _Nodes, skipped: dict[str, int]) -> Task
         task_classes=np.array([row.queue for row in rows], np.str_),
         waits_s=np.where(wait < 0, math.nan, wait),
     )
-    return columns.take(_usable(job, run, asked, skipped))
-
-
-def _usable(
-    job: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    run: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    asked: Sequence[NodeRequest],
-    skipped: dict[str, int],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Rows to keep: those that ran, each job id once."""
-    ran = run > 0
-    count(skipped, "run time <= 0: dropped", ~ran)
-    first = np.zeros(len(job), np.bool_)
-    first[np.flatnonzero(ran)[np.unique(job[ran], return_index=True)[1]]] = True
-    count(skipped, "job id seen before: dropped", ran & ~first)
+    count(skipped, "run time <= 0: dropped", run <= 0)
     uneven = np.array([request.is_uneven for request in asked], np.bool_)
-    reason = "nodes of unlike size: each as large as the largest"
-    count(skipped, reason, uneven & first)
-    return first
+    count(skipped, "nodes of unlike size: each as large as the largest", uneven & (run > 0))
+    return columns.take(run > 0)

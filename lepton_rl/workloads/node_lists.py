@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_rl.core.errors import WorkloadError
+from lepton_rl.core.errors import ConfigError, InputFileError, WorkloadError
 from lepton_rl.core.nodes import MAX_CARDS, Cluster, Node
 from lepton_rl.workloads.csv_table import Column, number, read_csv, read_header, text, whole
 
@@ -76,7 +76,12 @@ def read_nodes(path: Path) -> Cluster:
             f"{path}, line 1: expected the header of a node list ({expected}), or a YAML file; give"
             " another file"
         )
-    return kind.read(path)
+    try:
+        return kind.read(path)
+    except InputFileError:
+        raise
+    except ConfigError as error:
+        raise WorkloadError(f"{path}: {error}") from error
 
 
 def node_list_of(header: frozenset[str]) -> NodeList | None:

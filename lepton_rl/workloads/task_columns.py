@@ -115,7 +115,7 @@ def build_workload(
         WorkloadError: no task is left; the message has the reasons.
     """
     counts = dict(skipped or {})
-    columns = _within_time(columns, counts)
+    columns = _named_once(_within_time(columns, counts), counts)
     if len(columns.ids) == 0:
         raise WorkloadError(f"{name}: none of its rows is a task ({_shown(counts)})")
     columns = columns.take(np.argsort(columns.submit_s, kind="stable"))
@@ -152,6 +152,17 @@ def _within_time(columns: TaskColumns, counts: dict[str, int]) -> TaskColumns:
     within = longest <= MOST
     count(counts, f"a time beyond {MOST:g} s: dropped", ~within)
     return columns if within.all() else columns.take(within)
+
+
+def _named_once(columns: TaskColumns, counts: dict[str, int]) -> TaskColumns:
+    """Without tasks whose name an earlier row has: a scheduler knows tasks by their names."""
+    _, first = np.unique(columns.ids, return_index=True)
+    if len(first) == len(columns.ids):
+        return columns
+    repeated = np.ones(len(columns.ids), np.bool_)
+    repeated[first] = False
+    count(counts, "name seen before: dropped", repeated)
+    return columns.take(~repeated)
 
 
 def _shown(counts: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zlib
 from pathlib import Path
@@ -47,7 +48,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_lines(path: Path, what: str) -> list[str]:
-    """Lines without their ends; UTF-8 or Latin-1 both read as Latin-1, one character a byte.
+    """Lines without their ends, of UTF-8 text, or of Latin-1 where it is no UTF-8.
 
     Args:
         path: a text file, plain or gzip.
@@ -60,6 +61,9 @@ def read_lines(path: Path, what: str) -> list[str]:
     data = read_bytes(path)
     if b"\0" in data:
         raise WorkloadError(f"{path}: expected text in {what}, got binary data")
-    # `str.splitlines` would also split at bytes of UTF-8 letters.
-    text = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode("latin-1")
-    return text.removeprefix("\xef\xbb\xbf").split("\n")
+    data = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return text.split("\n")  # `str.splitlines` would split at more than line ends

@@ -42,6 +42,13 @@ def test_moments_are_seconds_on_the_files_own_clock(tmp_path: Path) -> None:
     assert read_csv(path, [moment("at")])["at"].tolist() == [86_401.0, 0.25]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_text_beyond_ascii(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("who\nJörg\n".encode(encoding))
+    assert read_csv(path, [text("who")])["who"].tolist() == ["Jörg"]
+
+
 def test_gzip_and_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress("\ufeffn\r\n1\r\n2\r\n".encode()))
@@ -57,6 +64,8 @@ BAD_FIELDS = {
     "underscore": (whole("x"), "1_000", "a whole number from 0 to 1e+11, got '1_000'"),
     "fraction": (whole("x"), "1.5", "got '1.5'"),
     "empty": (whole("x"), "", "got ''"),
+    "other digits": (number("x"), "\u0663", "a number from 0"),
+    "long": (text("x"), "x" * 1001, "text of at most 1000 characters"),
     "no time": (moment("x"), "yesterday", "a time such as 2017-09-04 07:01:55, got 'yesterday'"),
     "no such day": (moment("x"), "2017-02-30 00:00:00", "got '2017-02-30 00:00:00'"),
 }

@@ -7,7 +7,7 @@ import pytest
 from lepton_rl.core.errors import WorkloadError
 from lepton_rl.core.intake import Intake
 from lepton_rl.workloads.kinds import kind_of
-from lepton_rl.workloads.metacentrum import NodeRequest
+from lepton_rl.workloads.pbs import NodeRequest
 from lepton_rl.workloads.sources import open_workload
 from tests.workloads.files import write
 
@@ -132,3 +132,14 @@ def test_the_public_log(trace_dir: Path) -> None:
     assert Intake(workload.cluster).nodes.total.tolist()[0] == (20 * 80 + 48 * 12) * 1000
     assert workload.tenants is not None
     assert len(set(workload.tenants.tolist())) == 75
+
+
+def test_demand_of_the_public_log_is_what_it_requested(trace_dir: Path) -> None:
+    """Nodes x ppn is field 8 in all but the requests of 1.5 cores and of unlike nodes."""
+    workload = open_workload(trace_dir / "swf" / "MetaCentrum-wagap-2013.swf.gz")
+    as_pool = open_workload(
+        trace_dir / "swf" / "MetaCentrum-wagap-2013.swf.gz", settings={"kind": "swf"}
+    )
+    asked = dict(zip(as_pool.ids.tolist(), as_pool.tasks["size"].tolist(), strict=True))
+    sizes = zip(workload.ids.tolist(), workload.tasks["size"].tolist(), strict=True)
+    assert sum(size != asked[job] for job, size in sizes) == 20 + 12

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_rl.core.errors import ConfigError, WorkloadError
+from lepton_rl.core.errors import WorkloadError
 from lepton_rl.workloads.node_lists import read_nodes
 from lepton_rl.workloads.sources import describe_cluster, open_workload
 from tests.workloads.files import write
@@ -36,7 +36,7 @@ def test_errors(tmp_path: Path) -> None:
     path = write(tmp_path, "b.csv", SPOT[0], "A10,64,128,7")
     with pytest.raises(WorkloadError, match=r"line 2: field 'gpu_capacity_num' must be .* to 63"):
         read_nodes(path)
-    with pytest.raises(ConfigError, match="two nodes are named '7'"):
+    with pytest.raises(WorkloadError, match=r"c\.csv: cluster: two nodes are named '7'"):
         read_nodes(write(tmp_path, "c.csv", *SPOT[:2], SPOT[1]))
     with pytest.raises(WorkloadError, match=r"this is a node list \(spot2026\), not tasks"):
         open_workload(write(tmp_path, "d.csv", *SPOT))

@@ -126,3 +126,11 @@ def test_counting() -> None:
     count(skipped, "a", np.array([True, False, True]))
     count(skipped, "b", np.array([False]))
     assert skipped == {"a": 3}
+
+
+def test_names_that_come_twice() -> None:
+    workload = build_workload("w", CLUSTER, columns(ids=np.array(["a", "b", "b"])))
+    assert workload.ids.tolist() == ["b", "a"]
+    assert workload.tenants is not None
+    assert workload.tenants[0] == "bob"
+    assert workload.skipped["name seen before: dropped"] == 1
