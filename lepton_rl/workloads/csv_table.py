@@ -7,10 +7,10 @@ looked at, so a file may have more of them, in any order.
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ MOST = 1e11
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
 _DECIMAL = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
+_TO_SECONDS = len("2017-09-04 07:01:55")
+_TO_MICROSECONDS = len("2017-09-04 07:01:55.123456")
 _LONGEST_TEXT = 1000
 _INFINITE = ("inf", "Infinity")
 
@@ -127,19 +129,21 @@ def moment(name: str) -> Column:
 
     The clock of the file is taken as it is: no time zone, no summer time.
     """
+    return Column(name, "a time such as 2017-09-04 07:01:55", _is_moment, _seconds)
 
-    def accepts(field: str) -> bool:
-        return bool(_MOMENT.fullmatch(field)) and not math.isnan(_seconds([field])[0])
 
-    return Column(name, "a time such as 2017-09-04 07:01:55", accepts, _seconds)
+def _is_moment(field: str) -> bool:
+    if not _MOMENT.fullmatch(field):
+        return False
+    try:
+        datetime.fromisoformat(field[:_TO_SECONDS])
+    except ValueError:  # no such day
+        return False
+    return True
 
 
 def _seconds(fields: Sequence[str]) -> NDArray[np.float64]:
-    """NaN where a field is no date that exists."""
-    try:
-        moments = np.array([field[:26] for field in fields], "datetime64[us]")
-    except ValueError:
-        return np.full(len(fields), np.nan)
+    moments = np.array([field[:_TO_MICROSECONDS] for field in fields], "datetime64[us]")
     return to_seconds(moments.astype(np.int64))
 
 
