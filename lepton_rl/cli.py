@@ -49,7 +49,7 @@ WorkloadSetOption = Annotated[
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 WorkloadOption = Annotated[
-    str, typer.Option("--workload", help="A trace (.swf, .swf.gz) or a configuration's name.")
+    str, typer.Option("--workload", help="A trace or a configuration's name.")
 ]
 
 
@@ -168,6 +168,41 @@ def describe(
     from lepton_rl.commands.workload import describe_workload
 
     typer.echo(describe_workload(workload, set_ or [], as_json=json_), nl=False)
+
+
+@workload_app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A trace or a configuration's name.")],
+    target: Annotated[Path, typer.Argument(help="File to write, .npz.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="One setting, e.g. environment.workload.settings.nodes=60; repeatable."
+        ),
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Write a workload, with its cluster, as one file that loads in a moment."""
+    from lepton_rl.commands.workload_files import convert_workload
+
+    typer.echo(convert_workload(source, target, set_ or [], as_json=json_), nl=False)
+
+
+@workload_app.command()
+def generate(
+    target: Annotated[Path, typer.Argument(help="File to write, .npz.")],
+    generator: Annotated[str, typer.Option(help="Which generator.")] = "lublin",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One setting of it, e.g. load=0.9; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    json_: JsonOption = False,
+) -> None:
+    """Generate a workload into a file."""
+    from lepton_rl.commands.workload_files import generate_workload
+
+    typer.echo(generate_workload(target, generator, set_ or [], seed, as_json=json_), nl=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,6 +30,8 @@ COMMANDS = (
     ["export"],
     ["workload"],
     ["workload", "describe"],
+    ["workload", "convert"],
+    ["workload", "generate"],
 )
 
 
@@ -151,7 +153,7 @@ def test_without_arguments_there_is_help_but_no_success(
         (["train", "--config", "hcp"], "did you mean 'hpc'?"),
         (["train", "--config", "no/such.yaml"], "cannot read no/such.yaml: No such file"),
         (["train", "--workload", "no.swf"], "cannot read"),
-        (["train", "--workload", "no.csv"], "expected a path ending in .swf"),
+        (["train", "--workload", "no.txt"], "expected a path ending in .swf"),
         (["train", "--device", "tpu"], "device: Input should be 'auto', 'cpu' or 'cuda'"),
         (["train", "--seed", "-1"], "seed: Input should be greater than or equal to 0"),
         (["train", "--seed", str(2**32)], "seed: Input should be less than"),
@@ -589,6 +591,54 @@ def test_describing(call: Callable[..., Output], tiny: str, source: str, tmp_pat
     status, text, err = call("workload", "describe", workload, "--json")
     assert (status, err) == (0, "")
     assert json.loads(text)["tasks"] == (600 if source == "configuration" else 200)
+
+
+def test_describing_a_node_list_and_quotas(call: Callable[..., Output], tmp_path: Path) -> None:
+    nodes = tmp_path / "nodes.csv"
+    nodes.write_text("sn,cpu_milli,memory_mib,gpu,model\nn0,64000,262144,2,P100\n")
+    status, text, err = call("workload", "describe", nodes, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(text)["capacity"] == {"cpu": 64.0, "memory": 256.0, "gpu": 2.0}
+    quotas = tmp_path / "quotas.csv"
+    quotas.write_text("date,vcA,vcB,total\n2020-04-01,3,1,4\n")
+    status, text, err = call("workload", "describe", quotas)
+    assert (status, err) == (0, "")
+    assert "vcA 0.75, vcB 0.25" in text
+
+
+def test_converting_and_generating(call: Callable[..., Output], tmp_path: Path) -> None:
+    source = trace(tmp_path / "a.swf", [*steady(), (9999, 10, 99)])
+    target = tmp_path / "a.npz"
+
+    status, text, err = call("workload", "convert", source, target)
+    assert status == 0
+    assert "200 tasks on 1 nodes" in text
+    assert "1 rows: larger than the machine: dropped" in err
+    told = [call("simulate", "--workload", each, "--json")[1] for each in (source, target)]
+    figures = [json.loads(each) for each in told]
+    for each in figures:
+        assert each.pop("events") == 600
+        assert each.pop("us_per_event") == pytest.approx(each.pop("wall_s") / 600 * 1e6)
+    assert figures[0] == figures[1]
+
+    made = tmp_path / "made.npz"
+    settings = ("--set", "num_tasks=40", "--set", "processors=16")
+    status, text, err = call("workload", "generate", made, *settings, "--seed", "5", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(text)["tasks"] == 40
+    assert json.loads(call("workload", "describe", made, "--json")[1])["processors"] == 16
+
+
+def test_settings_of_a_trace(call: Callable[..., Output], tmp_path: Path) -> None:
+    source, target = trace(tmp_path / "a.swf", steady()), tmp_path / "a.npz"
+    narrow = "environment.workload.settings.processors=2"
+    assert "134 tasks" in call("workload", "convert", source, target, "--set", narrow)[1]
+    wrong = "environment.workload.settings.nodes=2"
+    refused = call("workload", "convert", source, target, "--set", wrong)
+    require_refusal(refused, 2, "(swf): unknown setting 'nodes'")
+    require_refusal(call("workload", "convert", source, "a.csv"), 2, "ends in .npz")
+    unknown = call("workload", "generate", target, "--generator", "lubln")
+    require_refusal(unknown, 2, "--generator lubln: unknown generator; did you mean 'lublin'?")
 
 
 # In processes of their own

@@ -13,7 +13,7 @@ from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.settings import apply_overrides, load_settings, read_yaml, require_mapping
 from lepton_rl.envs.config import EnvironmentConfig, WorkloadConfig
 from lepton_rl.envs.episodes import load_workload
-from lepton_rl.workloads.swf import SWF_SUFFIXES
+from lepton_rl.workloads.kinds import TRACE_SUFFIXES
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["environment_for", "is_trace", "open_with_log", "raw_config", "shipped_configs"]
@@ -47,7 +47,7 @@ def raw_config(name: str) -> Mapping[str, Any]:
 
 def is_trace(source: str) -> bool:
     """Whether a workload is read from a file."""
-    return source.lower().endswith(SWF_SUFFIXES)
+    return source.lower().endswith(TRACE_SUFFIXES)
 
 
 def open_with_log(config: WorkloadConfig) -> Workload:
@@ -66,8 +66,8 @@ def environment_for(workload: str, overrides: Sequence[str] = ()) -> Environment
     """The environment of a configuration, or defaults around a trace.
 
     Args:
-        workload: a trace (.swf, .swf.gz), a shipped configuration, or a YAML file of a training
-            run.
+        workload: a trace (docs/workloads.md has the kinds), a shipped configuration, or a YAML
+            file of a training run.
         overrides: settings on top of it, `a.b=v`, named as in a training run
             (`environment.workload.processors=64`).
 
@@ -82,7 +82,7 @@ def environment_for(workload: str, overrides: Sequence[str] = ()) -> Environment
         data = apply_overrides(raw_config(workload), overrides)
         return load_settings(TrainConfig, data, workload).environment
     raise InputFileError(
-        f"workload {workload!r}: expected a trace ending in {' or '.join(SWF_SUFFIXES)}, a YAML"
+        f"workload {workload!r}: expected a trace ending in {', '.join(TRACE_SUFFIXES)}, a YAML"
         " file or the name of a shipped configuration;"
         f" {did_you_mean(workload, shipped_configs())}"
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.commands.inputs import environment_for
+from lepton_rl.commands.workload_files import side_file_figures
 from lepton_rl.core.clock import to_seconds
 from lepton_rl.envs.config import WorkloadConfig
 from lepton_rl.envs.episodes import load_workload
@@ -28,7 +29,7 @@ _USERS = PredictionConfig()
 
 
 def describe_workload(workload: str, overrides: Sequence[str] = (), *, as_json: bool) -> str:
-    """Figures of a workload, and how good the estimates of its run times are.
+    """Figures of a workload and of the estimates of its run times; of a node list, or quotas.
 
     Args:
         workload: a trace, a shipped configuration or a YAML file.
@@ -41,15 +42,20 @@ def describe_workload(workload: str, overrides: Sequence[str] = (), *, as_json: 
     Raises:
         LeptonError: the workload cannot be used.
     """
-    config = environment_for(workload, overrides).workload
-    seen = load_workload(config)
-    asked = predicted_workload(seen, _USERS)
-    figures = {**describe(asked), "estimates": _estimates(config, asked, seen)}
-    if (memory := _memory(config, asked)) is not None:
-        figures["memory"] = memory
+    figures = side_file_figures(workload)
+    if figures is None:
+        figures = _workload_figures(environment_for(workload, overrides).workload)
     if as_json:
         return json.dumps(figures, indent=2, allow_nan=False) + "\n"
     return "".join(f"{name:16}{_text(value)}\n" for name, value in figures.items())
+
+
+def _workload_figures(config: WorkloadConfig) -> dict[str, object]:
+    seen = load_workload(config)
+    asked = predicted_workload(seen, _USERS)
+    figures = {**describe(asked), "estimates": _estimates(config, asked, seen)}
+    memory = _memory(config, asked)
+    return figures if memory is None else {**figures, "memory": memory}
 
 
 def _estimates(config: WorkloadConfig, asked: Workload, seen: Workload) -> dict[str, object]:

@@ -28,7 +28,7 @@ from lepton_rl.core.tables import (
 )
 from lepton_rl.core.tasks import Task
 
-__all__ = ["Intake", "empty_tasks", "node_table", "task_classes", "tenant_numbers"]
+__all__ = ["Intake", "empty_tasks", "node_table", "task_classes"]
 
 _MAX_BITS = 63
 
@@ -109,8 +109,9 @@ class Intake:
     def describe(self, table: Records, row: int, task_id: str, run_us: int | None = None) -> Task:
         """The task that `write` would put in `row`: its inverse, for records of a trace.
 
-        Tenants and classes get the names that this intake knows; a class that no node mentions is
-        forgotten, it makes no difference.
+        Its requested time is the user's, also where the record has a prediction. Tenants and
+        classes get the names that this intake knows; a class that no node mentions is forgotten,
+        it makes no difference.
 
         Args:
             table: records written for this cluster.
@@ -125,7 +126,7 @@ class Intake:
         return Task(
             task_id,
             {kind.name: int(units) / kind.units_per for kind, units in amounts if units},
-            requested_time_s=float(to_seconds(record["requested_us"])),
+            requested_time_s=float(to_seconds(record["limit_us"])),
             submit_time_s=float(to_seconds(record["submit_us"])),
             run_time_s=None if run_us is None else float(to_seconds(run_us)),
             num_replicas=int(record["replicas"]),
@@ -238,12 +239,6 @@ def empty_tasks(num_tasks: int, num_kinds: int) -> Records:
     table["deadline_us"] = NEVER_US
     table["replicas"] = 1
     return table
-
-
-def tenant_numbers(tenants: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Numbers for the `tenant` column, `(N,)` from `(N,)` names: 0 for "", else 1 and up."""
-    names, numbers = np.unique(tenants, return_inverse=True)
-    return numbers if len(names) and names[0] == "" else numbers + 1
 
 
 def _models(cluster: Cluster) -> Iterable[str]:

@@ -22,9 +22,9 @@ class WorkloadConfig(Settings):
     """Where tasks come from.
 
     Attributes:
-        source: a trace (.swf, .swf.gz) or the name of a generator.
-        processors: size of the machine; overrides the trace's.
-        settings: of the generator.
+        source: a trace (docs/workloads.md has the kinds) or the name of a generator.
+        processors: size of the machine, for generators and SWF; overrides the trace's.
+        settings: of the generator, or of the kind of trace.
         seed: of the generator.
         train: share of the tasks, by time, to train on.
         validation: share to choose on; what follows is for tests only.

@@ -7,6 +7,7 @@ import numpy as np
 from lepton_rl.core.errors import ConfigError, StateError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.nodes import Cluster
+from lepton_rl.core.tables import NO_NODE, Ints
 from lepton_rl.sim.replay import Schedule
 from lepton_rl.workloads.workload import Workload
 
@@ -50,25 +51,39 @@ def check_schedule(schedule: Schedule, workload: Workload, cluster: Cluster) -> 
     Raises:
         StateError: the first task, or the resource kind, for which this does not hold.
     """
-    _check_tasks(schedule, workload)
+    _check_tasks(schedule, workload, cluster)
     _check_capacity(schedule, workload, cluster)
 
 
-def _check_tasks(schedule: Schedule, workload: Workload) -> None:
+def _check_tasks(schedule: Schedule, workload: Workload, cluster: Cluster) -> None:
     shapes = {a.shape for a in (schedule.submit_us, schedule.start_us, schedule.end_us)}
     if shapes != {(len(workload),)}:
         raise StateError(
             f"{workload.name}: expected a schedule of {len(workload)} tasks, got {sorted(shapes)}"
         )
+    true_run_us = _true_run_us(schedule, workload, cluster)
+    span_us = schedule.end_us - schedule.start_us  # with the interruptions of preempted tasks
     wrong = {
         "has another submit time": schedule.submit_us != workload.tasks["submit_us"],
         "starts before it is submitted": schedule.start_us < schedule.submit_us,
-        "does not run its true time": schedule.end_us - schedule.start_us != workload.run_us,
+        "does not run its true time": (span_us < true_run_us)
+        | ((span_us > true_run_us) & ~workload.tasks["preemptible"]),
     }
     for problem, applies in wrong.items():
         if applies.any():
             task = workload.ids[np.argmax(applies)]
             raise StateError(f"{workload.name}: task {str(task)!r} {problem} in the schedule")
+
+
+def _true_run_us(schedule: Schedule, workload: Workload, cluster: Cluster) -> Ints:
+    """How long each task runs on its nodes, `(N,)`: a gang is as fast as its slowest replica."""
+    speed = node_table(cluster).speed
+    if (speed == 1.0).all():
+        return workload.run_us
+    speeds = speed[schedule.nodes, workload.tasks["task_class"][:, None]]  # (N, G)
+    slowest = np.where(schedule.nodes == NO_NODE, np.inf, speeds).min(axis=1)
+    true_us: Ints = np.maximum(1, np.rint(workload.run_us / slowest)).astype(np.int64)
+    return true_us
 
 
 def _check_capacity(schedule: Schedule, workload: Workload, cluster: Cluster) -> None:

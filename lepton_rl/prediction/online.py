@@ -35,9 +35,6 @@ __all__ = [
     "with_estimates",
 ]
 
-_LIMIT = "limit_us"
-"""Column of the records for the time at which a task is stopped, where they have one."""
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -74,25 +71,22 @@ def predicted_workload(workload: Workload, config: PredictionConfig) -> Workload
     estimates_s = [
         estimate_s(each, task, config) for each, task in zip(predictions, features, strict=True)
     ]
-    asked_us = workload.tasks["requested_us"].copy()
     tasks = with_estimates(workload.tasks, np.maximum(1, to_us(estimates_s)))
     name = f"{workload.name}{_mark(config.kind)}"
-    return replace(workload, name=name, tasks=tasks, user_requested_us=asked_us)
+    return replace(workload, name=name, tasks=tasks)
 
 
 def with_estimates(tasks: Records, estimates_us: Ints) -> Records:
     """A copy of the records with other estimates.
 
-    Where records have a column for what the user asked for, that is kept there: rules may correct
-    an estimate that a task outlives, up to its limit.
+    What the user asked for stays in `limit_us`: rules correct an estimate that a task outlives, up
+    to that.
 
     Args:
         tasks: `(N,)` with the users' requests.
         estimates_us: `(N,)` in us, > 0.
     """
     seen = tasks.copy()
-    if _LIMIT in (seen.dtype.names or ()):
-        seen[_LIMIT] = tasks["requested_us"]
     seen["requested_us"] = estimates_us
     return seen
 
@@ -102,11 +96,11 @@ def _with_user_requests(workload: Workload) -> Workload:
     if workload.user_requested_us is None:
         return workload
     tasks = workload.tasks.copy()
-    tasks["requested_us"] = workload.user_requested_us
+    tasks["requested_us"] = tasks["limit_us"]
     name = workload.name
     for kind in get_args(PredictionConfig.model_fields["kind"].annotation):
         name = name.removesuffix(_mark(kind))
-    return replace(workload, name=name, tasks=tasks, user_requested_us=None)
+    return replace(workload, name=name, tasks=tasks)
 
 
 def _mark(kind: str) -> str:

@@ -1,7 +1,8 @@
 """Run times as policies are told them: what users ask for, or predictions in its place.
 
 A prediction changes what the rules see of a task (`requested_us` of its record), never the task:
-executors stop tasks, if at all, at the time their users asked for.
+executors stop tasks, if at all, at the time their users asked for (`limit_us`), and the rules raise
+expectations that a task outlives up to that.
 """
 
 from __future__ import annotations
@@ -18,9 +19,6 @@ from lepton_rl.system.life import Entry
 __all__ = ["PREDICTION_ERROR", "Estimator", "RunTimeEstimates"]
 
 PREDICTION_ERROR = "prediction-error"
-
-_LIMIT = "limit_us"
-"""Column of the records for what the user asked for, up to which rules may correct an estimate."""
 
 
 class RunTimeEstimates(Protocol):
@@ -73,8 +71,6 @@ class Estimator:
             except Exception as error:
                 self._on_error(error)
         if estimate_us is not None:
-            if _LIMIT in (entry.record.dtype.names or ()):
-                entry.record[_LIMIT] = max(1, int(to_us(entry.task.requested_time_s)))
             entry.record["requested_us"] = estimate_us
 
     def ended(self, entry: Entry, end_us: int) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_rl.core.clock import to_seconds
 from lepton_rl.core.intake import Intake
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.tables import Ints, Records
@@ -47,11 +46,6 @@ class RecordedTasks(Protocol):
         """Who submitted each task, `(N,)`, '' where unknown; None if nobody says."""
         ...
 
-    @property
-    def user_requested_us(self) -> Ints | None:
-        """What users asked for, `(N,)` in us, where `tasks` has predictions; None elsewhere."""
-        ...
-
 
 def tasks_from(source: RecordedTasks | Iterable[Task]) -> Iterator[Task]:
     """The tasks of `source`, in its order, as their users submitted them."""
@@ -61,22 +55,14 @@ def tasks_from(source: RecordedTasks | Iterable[Task]) -> Iterator[Task]:
     intake = Intake(source.cluster)
     for row, (task_id, run_us) in enumerate(zip(source.ids, source.run_us, strict=True)):
         task = intake.describe(source.tasks, row, str(task_id), int(run_us))
-        more = _not_in_records(source, row)
-        yield replace(task, **more) if more else task
+        tenant = "" if source.tenants is None else str(source.tenants[row])
+        yield replace(task, tenant=tenant) if tenant else task
 
 
 def estimates_of(source: RecordedTasks | Iterable[Task]) -> dict[str, int]:
     """Task -> predicted run time in us, where `source` has predictions."""
-    if not isinstance(source, RecordedTasks) or source.user_requested_us is None:
+    if not isinstance(source, RecordedTasks):
         return {}
-    return dict(zip(source.ids.tolist(), source.tasks["requested_us"].tolist(), strict=True))
-
-
-def _not_in_records(source: RecordedTasks, row: int) -> dict[str, Any]:
-    """What the source knows of a task beside its record."""
-    more: dict[str, Any] = {}
-    if source.tenants is not None and source.tenants[row]:
-        more["tenant"] = str(source.tenants[row])
-    if source.user_requested_us is not None:
-        more["requested_time_s"] = float(to_seconds(source.user_requested_us[row]))
-    return more
+    predicted = source.tasks["requested_us"] != source.tasks["limit_us"]
+    ids, estimates_us = source.ids[predicted], source.tasks["requested_us"][predicted]
+    return dict(zip(ids.tolist(), estimates_us.tolist(), strict=True))

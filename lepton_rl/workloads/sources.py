@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,18 +10,19 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_rl.core.checks import shown
 from lepton_rl.core.clock import MICROSECOND, to_seconds
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.naming import did_you_mean
+from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.settings import load_settings
+from lepton_rl.workloads.kinds import TRACE_SUFFIXES, read_trace
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
-from lepton_rl.workloads.swf import SWF_SUFFIXES, read_swf
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["describe", "offered_load", "open_workload"]
+__all__ = ["GENERATORS", "describe", "describe_cluster", "offered_load", "open_workload"]
 
 GENERATORS = ("lublin",)
+"""Names of generators."""
 
 _COMPRESSED = ([".gz"], [".bz2"], [".xz"], [".zst"], [".zip"])
 
@@ -37,10 +39,13 @@ def open_workload(
     """Read a trace or generate a workload.
 
     Args:
-        source: a path ending in .swf or .swf.gz, or the name of a generator (lublin).
-        processors: machine size; overrides what the trace or the generator's default says.
+        source: a path of a trace, or the name of a generator (lublin).
+        processors: machine size, for generators and SWF; overrides what the trace or the
+            generator's default says.
         seed: for generators.
-        settings: of the generator, by name (see `LublinConfig`), e.g. `{"load": 0.9}`.
+        settings: of the generator (see `LublinConfig`), e.g. `{"load": 0.9}`, or of the kind of
+            trace (docs/workloads.md), e.g. `{"nodes": 60}`; `kind` there says what kind it is
+            where the file does not.
 
     Raises:
         ConfigError: unknown name, suffix or setting, or a bad value; for an unknown one the
@@ -49,26 +54,22 @@ def open_workload(
         WorkloadError: the file is not a usable trace.
     """
     name = str(source)
+    given = dict(settings or {})
+    if processors is not None:
+        given["processors"] = processors
     if name == "lublin":
-        size = {} if processors is None else {"processors": processors}
-        return generate_lublin(
-            load_settings(LublinConfig, {**(settings or {}), **size}, name), seed
-        )
-    if not name.lower().endswith(SWF_SUFFIXES):
+        return generate_lublin(load_settings(LublinConfig, given, name), seed)
+    if not (name.lower().endswith(TRACE_SUFFIXES) or "kind" in given):
         raise ConfigError(_unknown(name))
-    if settings:
-        raise ConfigError(
-            f"workload {name!r}: a trace has no settings, got {shown(dict(settings))}"
-        )
-    return read_swf(name, processors=processors)
+    return read_trace(Path(name), given)
 
 
 def _unknown(name: str) -> str:
     suffixes = Path(name.lower()).suffixes
     suffix = "".join(suffixes[-2:] if suffixes[-1:] in _COMPRESSED else suffixes[-1:])
-    hint = did_you_mean(suffix, SWF_SUFFIXES) if suffix else did_you_mean(name, GENERATORS)
+    hint = did_you_mean(suffix, TRACE_SUFFIXES) if suffix else did_you_mean(name, GENERATORS)
     return (
-        f"workload {name!r}: expected a path ending in {' or '.join(SWF_SUFFIXES)}, or the name of"
+        f"workload {name!r}: expected a path ending in {', '.join(TRACE_SUFFIXES)}, or the name of"
         f" a generator ({', '.join(GENERATORS)}); {hint}"
     )
 
@@ -81,8 +82,9 @@ def offered_load(workload: Workload) -> float:
     """
     tasks = workload.tasks
     run_s = to_seconds(workload.run_us)
-    work = (run_s * tasks["replicas"]) @ workload.demand_units  # (K,) unit seconds
-    capacity = _capacity(workload) * _span_s(workload)
+    demand = tasks["demand"][:, : len(workload.cluster.schema.kinds)]
+    work = (run_s * tasks["replicas"]) @ demand  # (K,) unit seconds
+    capacity = _capacity(workload.cluster) * _span_s(workload)
     return float(
         np.max(np.divide(work, capacity, out=np.full(len(work), np.inf), where=capacity > 0))
     )
@@ -99,9 +101,7 @@ def describe(workload: Workload) -> dict[str, object]:
         on at most one processor); overrun (share of tasks that run longer than requested);
         skipped (reason -> rows).
     """
-    tasks, kinds = workload.tasks, workload.cluster.schema.kinds
-    units = _capacity(workload)
-    capacity = {kind.name: float(units[k] / kind.units_per) for k, kind in enumerate(kinds)}
+    tasks, capacity = workload.tasks, _amounts(workload.cluster)
     load = offered_load(workload)
     return {
         "name": workload.name,
@@ -119,10 +119,32 @@ def describe(workload: Workload) -> dict[str, object]:
     }
 
 
-def _capacity(workload: Workload) -> NDArray[np.int64]:
+def describe_cluster(cluster: Cluster) -> dict[str, object]:
+    """Figures of a cluster, as plain values for tables and JSON.
+
+    Returns:
+        nodes (count); capacity (kind -> amount over all nodes, in the kind's unit); device_models
+        (model -> nodes).
+    """
+    models = Counter(node.device_model for node in cluster.nodes if node.device_model)
+    return {
+        "nodes": len(cluster.nodes),
+        "capacity": _amounts(cluster),
+        "device_models": dict(sorted(models.items())),
+    }
+
+
+def _amounts(cluster: Cluster) -> dict[str, float]:
+    """Kind -> amount over all nodes, in the kind's unit."""
+    units = _capacity(cluster)
+    kinds = cluster.schema.kinds
+    return {kind.name: float(units[k] / kind.units_per) for k, kind in enumerate(kinds)}
+
+
+def _capacity(cluster: Cluster) -> NDArray[np.int64]:
     """Integer units of each kind over all nodes, `(K,)`."""
-    schema = workload.cluster.schema
-    units = [schema.to_units(node.capacity, node.name) for node in workload.cluster.nodes]
+    schema = cluster.schema
+    units = [schema.to_units(node.capacity, node.name) for node in cluster.nodes]
     total: NDArray[np.int64] = np.sum(units, axis=0, dtype=np.int64)
     return total
 

@@ -20,11 +20,9 @@ Alea simulator's data sets: tab-separated id, name, nodes, cpus per node, speed,
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import math
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,7 +31,8 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.checks import require_count, shown
 from lepton_rl.core.clock import to_us
-from lepton_rl.core.errors import InputFileError, WorkloadError
+from lepton_rl.core.errors import WorkloadError
+from lepton_rl.workloads.text_file import read_lines
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["SWF_SUFFIXES", "read_swf"]
@@ -67,8 +66,6 @@ _LARGEST_MACHINE = 10**9
 _LARGEST_ID = 2**53
 """Beyond it a float64 does not hold every whole number."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
-
 Rows = NDArray[np.float64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -94,32 +91,9 @@ def read_swf(path: str | Path, *, processors: int | None = None) -> Workload:
     path = Path(path)
     if processors is not None:
         processors = require_count(processors, "processors", _LARGEST_MACHINE)
-    lines = _read_lines(path)
+    lines = read_lines(path, "Standard Workload Format")
     rows = _parse_rows(path, lines)
     return _workload(path, rows, processors or _machine_size(path, lines))
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        data = path.read_bytes()
-        if data.startswith(_GZIP_MAGIC):
-            data = gzip.decompress(data)
-        elif path.suffix.lower() == ".gz":
-            raise WorkloadError(
-                f"{path}: the name ends in .gz but the content is not gzip; rename it to .swf if it"
-                " is plain text, or fetch it again"
-            )
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise WorkloadError(
-            f"{path}: cannot decompress it ({error}): it is cut off or damaged; fetch it again"
-        ) from error
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror or error}") from error
-    if b"\0" in data:
-        raise WorkloadError(f"{path}: expected text in Standard Workload Format, got binary data")
-    # Headers are Latin-1 or UTF-8; `str.splitlines` would also split at bytes of UTF-8 letters.
-    text = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode("latin-1")
-    return text.removeprefix("\xef\xbb\xbf").split("\n")
 
 
 def _is_row(line: str) -> bool:

@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from lepton_rl.core.checks import shown
 from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import WorkloadError
-from lepton_rl.core.intake import Intake, empty_tasks, tenant_numbers
+from lepton_rl.core.intake import Intake, empty_tasks
 from lepton_rl.core.nodes import Cluster
-from lepton_rl.core.tables import Records, task_dtype
+from lepton_rl.core.tables import NEVER_US, Records, task_dtype
 from lepton_rl.core.tasks import Task
+from lepton_rl.workloads.record_codes import write_codes
 
-__all__ = ["Workload"]
+__all__ = ["OPTIONAL", "Workload"]
+
+OPTIONAL = ("tenants", "waits_us", "task_classes")
+"""Arrays that a source may not have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +43,8 @@ class Workload:
         waits_us: `(N,)` waits in us that the source recorded on the real machine, -1 where
             unknown; None if it never says. Only predictors use them, to learn a run time no
             earlier than the task ended.
-        user_requested_us: `(N,)` the requested times of the users in us, where `tasks` has
-            predictions in their place; None where `tasks` has them.
+        task_classes: `(N,)` what kind of work each task is (`Node.speed_factors` names classes),
+            '' where unknown; None if the source never says.
 
     Raises:
         WorkloadError: no task, arrays of unlike lengths or of other types, a time that is not
@@ -55,7 +59,7 @@ class Workload:
     skipped: Mapping[str, int] = field(default_factory=dict)
     tenants: NDArray[np.str_] | None = None
     waits_us: NDArray[np.int64] | None = None
-    user_requested_us: NDArray[np.int64] | None = None
+    task_classes: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         self._check_arrays()
@@ -81,7 +85,7 @@ class Workload:
                 f"{self.name}: expected tasks written for its cluster of"
                 f" {len(self.cluster.schema.kinds)} resource kinds, got some that ask for more"
             )
-        for name in ("run_us", "tasks", "ids", "tenants", "waits_us", "user_requested_us"):
+        for name in ("run_us", "tasks", "ids", *OPTIONAL):
             values = getattr(self, name)
             if values is not None and values.shape != (len(self.run_us),):
                 raise WorkloadError(
@@ -112,11 +116,11 @@ class Workload:
                 raise WorkloadError(f"{name}: task {task.id!r} needs run_time_s to be simulated")
         table = Intake(cluster).table(ordered)
         run_us = np.maximum(1, to_us([task.run_time_s or 0.0 for task in ordered]))
-        ids, tenants = (
-            np.array(names, np.str_)
-            for names in ([task.id for task in ordered], [task.tenant for task in ordered])
+        ids, tenants, classes = (
+            np.array([getattr(task, field) for task in ordered], np.str_)
+            for field in ("id", "tenant", "task_class")
         )
-        return cls(name, cluster, table, run_us, ids, tenants=tenants)
+        return cls(name, cluster, table, run_us, ids, tenants=tenants, task_classes=classes)
 
     @classmethod
     def on_pool(
@@ -151,10 +155,9 @@ class Workload:
         tasks = empty_tasks(len(size), len(cluster.schema.kinds))
         tasks["submit_us"] = to_us(submit_s)
         tasks["requested_us"] = tasks["limit_us"] = np.maximum(1, to_us(requested_s))
-        if tenants is not None:
-            tasks["tenant"] = tenant_numbers(tenants)
         tasks["demand"][:, 0] = size * cluster.schema.kinds[0].units_per
         tasks["size"] = size
+        write_codes(tasks, cluster, tenants, None)
         run_us = np.maximum(1, to_us(run_s))
         return cls(name, cluster, tasks, run_us, ids, skipped or {}, tenants, waits_us)
 
@@ -163,6 +166,19 @@ class Workload:
         """`(N, K)` integer units that a replica of each task asks for, of each kind."""
         demand: NDArray[np.int64] = self.tasks["demand"][:, : len(self.cluster.schema.kinds)]
         return demand
+
+    @property
+    def deadlines_us(self) -> NDArray[np.int64] | None:
+        """`(N,)` deadlines in us on the clock of the submit times, -1 for none; None if all are."""
+        deadlines_us: NDArray[np.int64] = self.tasks["deadline_us"]
+        has_one = deadlines_us != NEVER_US
+        return np.where(has_one, deadlines_us, -1) if has_one.any() else None
+
+    @property
+    def user_requested_us(self) -> NDArray[np.int64] | None:
+        """`(N,)` requested times of the users in us, where `tasks` has predictions; else None."""
+        limits_us: NDArray[np.int64] = self.tasks["limit_us"]
+        return limits_us if (limits_us != self.tasks["requested_us"]).any() else None
 
     def check_feasible(self) -> None:
         """Refuse tasks that could never start on the cluster.
@@ -186,6 +202,10 @@ class Workload:
                 f" length {shown(length)}"
             )
         rows = slice(start, start + length)
+        optional = {name: getattr(self, name) for name in OPTIONAL}
+        taken: dict[str, Any] = {
+            name: None if values is None else values[rows] for name, values in optional.items()
+        }
         return replace(
             self,
             name=f"{self.name}[{start}:{start + length}]",
@@ -193,9 +213,5 @@ class Workload:
             run_us=self.run_us[rows],
             ids=self.ids[rows],
             skipped={},
-            tenants=None if self.tenants is None else self.tenants[rows],
-            waits_us=None if self.waits_us is None else self.waits_us[rows],
-            user_requested_us=(
-                None if self.user_requested_us is None else self.user_requested_us[rows]
-            ),
+            **taken,
         )

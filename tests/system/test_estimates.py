@@ -166,8 +166,11 @@ def test_tasks_taken_up_from_a_journal_are_predicted(tmp_path: Path) -> None:
 
 
 def test_what_the_user_asked_for_stays_in_the_record() -> None:
-    """In records that have a column for it."""
-    record = np.ones(1, [("requested_us", np.int64), ("limit_us", np.int64)])
+    record = (
+        np.full(1, 100_000_000, np.int64)
+        .repeat(2)
+        .view([("requested_us", np.int64), ("limit_us", np.int64)])
+    )
     entry = Entry(job("x", 10), 0, 0, record)
 
     Estimator(Told({"x": 7}), pytest.fail).arriving(entry)
