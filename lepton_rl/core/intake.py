@@ -6,7 +6,7 @@ empty cluster, so a queue never waits for something that cannot come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,10 @@ class Intake:
         self._models = _bits("device models", _models(cluster))
         self._classes = task_classes(cluster)
         self._idle: PoolTable = empty_pool(self.nodes, 1)
+
+    def leave_out(self, nodes: Collection[int]) -> None:
+        """Count no more on these nodes, by index: they have been removed."""
+        self._idle.rows["accepting"][0, list(nodes)] = False
 
     def table(self, tasks: Sequence[Task]) -> Records:
         """One row a task, in the order given.
@@ -214,7 +218,6 @@ def node_table(cluster: Cluster) -> NodeTable:
     rows["capacity"][:, : capacity.shape[1]] = capacity
     rows["labels"] = [sum(labels[label] for label in node.labels) for node in cluster.nodes]
     rows["model"] = [models.get(node.device_model, 0) for node in cluster.nodes]
-    rows["accepting"] = True
     speed = [[node.speed_of(name) for name in task_classes(cluster)] for node in cluster.nodes]
     return NodeTable(
         rows,

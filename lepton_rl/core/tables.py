@@ -96,7 +96,6 @@ def node_dtype(num_kinds: int) -> np.dtype[np.void]:
             ("capacity", np.int64, (kind_width(num_kinds),)),
             ("labels", np.int64),  # bits of the labels it carries
             ("model", np.int64),  # bit of its device model; 0 if it has none
-            ("accepting", np.bool_),  # takes new tasks; not while it is draining or down
         ],
         align=True,
     )
@@ -110,6 +109,7 @@ def pool_dtype(num_kinds: int) -> np.dtype[np.void]:
             ("replicas_on", np.int64),  # replicas running there
             ("held_by", np.int64),  # local index of the task it is reserved for, or NO_TASK
             ("held_from_us", np.int64),  # when that reservation is expected to begin
+            ("accepting", np.bool_),  # takes new tasks; not while it is draining or down
         ],
         align=True,
     )
@@ -222,6 +222,7 @@ def empty_pool(nodes: NodeTable, batch: int) -> PoolTable:
     rows = np.zeros((batch, len(nodes.rows)), pool_dtype(len(nodes.total)))
     rows["free"] = nodes.rows["capacity"]
     rows["held_by"] = NO_TASK
+    rows["accepting"] = True
     return PoolTable(rows, np.repeat(nodes.cards[None], batch, axis=0))
 
 

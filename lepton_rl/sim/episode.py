@@ -17,7 +17,8 @@ from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.dispatch import WAIT, start_head
 from lepton_rl.core.tables import Floats, Ints
 from lepton_rl.encoding.observation import Observation, encode
-from lepton_rl.sim.events import advance, reset, start, start_promised
+from lepton_rl.sim.events import advance, reset, start_promised
+from lepton_rl.sim.runs import start
 from lepton_rl.sim.tables import SimTable
 
 __all__ = [
@@ -43,7 +44,12 @@ class EpisodeRule(NamedTuple):
 
 @compiled
 def is_over(sim: SimTable, b: int) -> bool:
-    """Whether every task has started, which settles every wait."""
+    """Whether every wait is settled: every task has started, and none can come back.
+
+    Where tasks may fail or be evicted, or need each other, that is when all have ended.
+    """
+    if sim.lives.shape[1] > 0:
+        return bool(sim.progress[b].num_ended == sim.progress[b].num_tasks)
     return bool(
         sim.progress[b].next_arrival == sim.progress[b].num_tasks
         and sim.state.status[b].num_pending == 0

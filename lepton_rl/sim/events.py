@@ -1,4 +1,4 @@
-"""Events of one simulation: arrivals in order of the trace, ends of runs from a binary heap."""
+"""Events of one simulation: arrivals, ends of runs, nodes that fail and return."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from lepton_rl.core.rules.dispatch import (
     is_preemption,
     victim_of,
 )
-from lepton_rl.core.rules.queueing import arrive, enter_queue, enter_run, leave_run
+from lepton_rl.core.rules.queueing import arrive, enter_queue
 from lepton_rl.core.rules.reservation import reserve
-from lepton_rl.core.rules.signals import forget_signals, note_end, pass_time
+from lepton_rl.core.rules.signals import forget_signals, pass_time
 from lepton_rl.core.rules.tenants import forget_tenants
-from lepton_rl.core.rules.times import duration_us, kept_work_us
 from lepton_rl.core.tables import NEVER_US, NO_TASK
-from lepton_rl.sim.heap import pop_end, push_end, remove_end
+from lepton_rl.sim.heap import pop_end
 from lepton_rl.sim.objective import arrival_cost, waiting_cost
+from lepton_rl.sim.runs import end_run, enter_listed, evict, preempt, start
 from lepton_rl.sim.tables import SimTable
+from lepton_rl.sim.world import DOWN, UP
 
-__all__ = ["advance", "preempt", "reset", "start", "start_all", "start_promised"]
+__all__ = ["advance", "reset", "start_all", "start_promised"]
 
 
 @compiled
@@ -33,6 +34,7 @@ def reset(sim: SimTable, b: int, first_row: int, num_tasks: int) -> None:
     for m in range(nodes.rows.shape[0]):
         pool.rows[b, m].replicas_on = 0
         pool.rows[b, m].held_by = NO_TASK
+        pool.rows[b, m].accepting = True
         for k in range(nodes.total.shape[0]):
             pool.rows[b, m].free[k] = nodes.rows[m].capacity[k]
         for column in range(nodes.cards.shape[1]):
@@ -48,40 +50,33 @@ def reset(sim: SimTable, b: int, first_row: int, num_tasks: int) -> None:
     sim.progress[b].num_resting = 0
     sim.progress[b].num_tasks = num_tasks
     sim.progress[b].next_arrival = 0
-    sim.progress[b].num_completed = 0
+    sim.progress[b].num_ended = 0
+    sim.progress[b].next_node_event = 0
     sim.progress[b].num_ends = 0
     sim.progress[b].cost = 0.0
     sim.progress[b].reported = 0.0
+    for local in range(num_tasks):
+        sim.first_start_us[b, local] = -1
+    for local in range(min(num_tasks, sim.lives.shape[1])):
+        _begin_life(sim, b, local, first_row, num_tasks)
 
 
 @compiled
-def start(sim: SimTable, b: int, local: int) -> None:
-    """Start the task whose nodes the rules have just taken (`sim.scratch`)."""
-    for replica in range(sim.state.held.shape[2]):
-        sim.state.held[b, local, replica] = sim.scratch.choice[b, replica]
-    enter_run(sim.state, b, local)
-    span = sim.state.spans[b, local]
-    left_us = sim.run_us[sim.state.status[b].first_row + local] - span.kept_us
-    sim.end_us[b, local] = span.start_us + duration_us(left_us, span.speed)
-    push_end(sim, b, local)
+def _begin_life(sim: SimTable, b: int, local: int, first_row: int, num_tasks: int) -> None:
+    """A task lies ahead; what it needs outside of the episode has completed before."""
+    life, world = sim.lives[b, local], sim.world
+    life.attempts = 0
+    life.failures = 0
+    life.arrived = False
+    life.ended = False
+    life.unmet = 0
+    for edge in range(world.first_need[first_row + local], world.first_need[first_row + local + 1]):
+        if first_row <= world.needs[edge] < first_row + num_tasks:
+            life.unmet += 1
 
 
 @compiled
-def preempt(sim: SimTable, b: int, local: int) -> None:
-    """Stop a running task, which rests until the clock moves on; its checkpoints keep its work."""
-    state, span = sim.state, sim.state.spans[b, local]
-    row = state.status[b].first_row + local
-    ran_us = state.status[b].now_us - span.start_us
-    kept_us = kept_work_us(span.kept_us, ran_us, span.speed, state.tasks[row].checkpoint_us)
-    remove_end(sim, b, local)
-    leave_run(state, b, local)
-    state.spans[b, local].kept_us = min(kept_us, sim.run_us[row] - 1)
-    sim.resting[b, sim.progress[b].num_resting] = local
-    sim.progress[b].num_resting += 1
-
-
-@compiled
-def start_all(sim: SimTable, b: int, rule: DispatchRule) -> None:
+def start_all(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> None:
     """Start and stop tasks until the heuristic waits."""
     while True:
         if start_promised(sim, b):
@@ -90,7 +85,7 @@ def start_all(sim: SimTable, b: int, rule: DispatchRule) -> None:
         if decision == WAIT:
             return
         if is_preemption(decision):
-            preempt(sim, b, victim_of(decision))
+            preempt(sim, b, victim_of(decision), objective)
         else:
             start(sim, b, decision)
 
@@ -111,34 +106,78 @@ def start_promised(sim: SimTable, b: int) -> bool:
 def advance(sim: SimTable, b: int, objective: int, one_event: bool) -> bool:
     """Move the clock to the next event and let it happen; False if nothing is left to happen.
 
-    Everything of that instant happens, arrivals before completions; with `one_event` (the
-    RLScheduler protocol) only the first of it.
+    Everything of that instant happens: arrivals, then ends of runs, then tasks that these have set
+    free; with `one_event` (the RLScheduler protocol) only the first of it. What happens to nodes
+    comes after the decisions of the same instant.
     """
-    arrival_us = _next_arrival_us(sim, b)
-    end_us = _next_end_us(sim, b)
-    next_us = min(arrival_us, end_us)
+    next_us = min(_next_arrival_us(sim, b), _next_end_us(sim, b))
     if sim.progress[b].num_resting > 0:
         next_us = min(next_us, sim.state.status[b].now_us + 1)
+    node_us = _next_node_event_us(sim, b)
+    if node_us < next_us:
+        _pass_time(sim, b, node_us, objective)
+        _change_nodes(sim, b, node_us, objective)
+        return True
     if next_us == NEVER_US:
         return False
-    sim.progress[b].cost += waiting_cost(objective, sim, b, sim.state.status[b].now_us, next_us)
-    pass_time(sim.state, b, next_us)
-    _wake(sim, b)
+    _pass_time(sim, b, next_us, objective)
     while _next_arrival_us(sim, b) == next_us:
-        local = sim.progress[b].next_arrival
-        arrive(sim.state, b, local)
-        sim.progress[b].cost += arrival_cost(objective, sim, b, local)
-        sim.progress[b].next_arrival = local + 1
+        _receive(sim, b, objective)
         if one_event:
             return True
+    count = 0
     while _next_end_us(sim, b) == next_us:
-        local = pop_end(sim, b)
-        leave_run(sim.state, b, local)
-        note_end(sim.state, b, local, False)
-        sim.progress[b].num_completed += 1
+        count = end_run(sim, b, pop_end(sim, b), count, objective)
         if one_event:
-            return True
+            break
+    enter_listed(sim, b, count, objective)
     return True
+
+
+@compiled
+def _pass_time(sim: SimTable, b: int, to_us: int, objective: int) -> None:
+    """Move the clock; tasks that were stopped at an earlier instant are pending again."""
+    from_us = sim.state.status[b].now_us
+    if to_us == from_us:
+        return
+    sim.progress[b].cost += waiting_cost(objective, sim, b, from_us, to_us)
+    pass_time(sim.state, b, to_us)
+    for position in range(sim.progress[b].num_resting):
+        enter_queue(sim.state, b, sim.resting[b, position])
+    sim.progress[b].num_resting = 0
+
+
+@compiled
+def _receive(sim: SimTable, b: int, objective: int) -> None:
+    """The next task arrives; it is pending unless it needs others first."""
+    local = sim.progress[b].next_arrival
+    sim.progress[b].next_arrival = local + 1
+    if sim.lives.shape[1] > 0:
+        sim.lives[b, local].arrived = True
+        if sim.lives[b, local].unmet > 0 or sim.lives[b, local].ended:
+            return
+    arrive(sim.state, b, local)
+    sim.progress[b].cost += arrival_cost(objective, sim, b, local)
+
+
+@compiled
+def _change_nodes(sim: SimTable, b: int, now_us: int, objective: int) -> None:
+    """All that happens to nodes at this instant."""
+    while _next_node_event_us(sim, b) == now_us:
+        event = sim.world.node_events[sim.progress[b].next_node_event]
+        sim.progress[b].next_node_event += 1
+        sim.state.pool.rows[b, event.node].accepting = event.state == UP
+        if event.state == DOWN:
+            evict(sim, b, event.node, objective)
+
+
+@compiled
+def _next_node_event_us(sim: SimTable, b: int) -> int:
+    """When the next node changes; those before the episode's beginning happen at its beginning."""
+    if sim.progress[b].next_node_event == sim.world.node_events.shape[0]:
+        return NEVER_US
+    time_us = sim.world.node_events[sim.progress[b].next_node_event].time_us
+    return max(time_us, sim.state.status[b].now_us)
 
 
 @compiled
@@ -153,11 +192,3 @@ def _next_end_us(sim: SimTable, b: int) -> int:
     if sim.progress[b].num_ends == 0:
         return NEVER_US
     return sim.end_us[b, sim.ends[b, 0]]
-
-
-@compiled
-def _wake(sim: SimTable, b: int) -> None:
-    """Tasks that were stopped at an instant before this one are pending again."""
-    for position in range(sim.progress[b].num_resting):
-        enter_queue(sim.state, b, sim.resting[b, position])
-    sim.progress[b].num_resting = 0

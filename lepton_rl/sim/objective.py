@@ -16,7 +16,7 @@ from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
 from lepton_rl.sim.tables import SimTable
 
-__all__ = ["BOUND_S", "Objective", "arrival_cost", "task_cost", "waiting_cost"]
+__all__ = ["BOUND_S", "Objective", "arrival_cost", "lost_work_cost", "task_cost", "waiting_cost"]
 
 BOUND_S = 10.0
 """Bounded slowdown does not count run times below this as shorter than this (tau)."""
@@ -45,9 +45,22 @@ def task_cost(objective: int, wait_s: float, run_s: float) -> float:
 
 @compiled
 def arrival_cost(objective: int, sim: SimTable, b: int, local: int) -> float:
-    """f(0) of a task that arrives."""
+    """f(w) of a task that becomes pending, w what it has waited for others so far."""
     row = sim.state.status[b].first_row + local
-    return task_cost(objective, 0.0, sim.run_us[row] / MICROSECOND)
+    wait_us = sim.state.status[b].now_us - sim.state.tasks[row].submit_us
+    return task_cost(objective, wait_us / MICROSECOND, sim.run_us[row] / MICROSECOND)
+
+
+@compiled
+def lost_work_cost(objective: int, sim: SimTable, b: int, local: int, kept_us: int) -> float:
+    """What a run adds that has just been cut off: all of its time that was not kept is waiting."""
+    row, span = sim.state.status[b].first_row + local, sim.state.spans[b, local]
+    run_s = sim.run_us[row] / MICROSECOND
+    submit_us = sim.state.tasks[row].submit_us
+    before_us = span.start_us - submit_us - span.kept_us
+    after_us = sim.state.status[b].now_us - submit_us - kept_us
+    after = task_cost(objective, after_us / MICROSECOND, run_s)
+    return after - task_cost(objective, before_us / MICROSECOND, run_s)
 
 
 @compiled
@@ -55,8 +68,9 @@ def waiting_cost(objective: int, sim: SimTable, b: int, from_us: int, to_us: int
     """What the tasks pending now add between two times."""
     total = 0.0
     for position in range(sim.state.status[b].num_pending):
-        row = sim.state.status[b].first_row + sim.state.pending[b, position]
-        submit_us = sim.state.tasks[row].submit_us
+        local = sim.state.pending[b, position]
+        row = sim.state.status[b].first_row + local
+        submit_us = sim.state.tasks[row].submit_us + sim.state.spans[b, local].kept_us
         run_s = sim.run_us[row] / MICROSECOND
         total += task_cost(objective, (to_us - submit_us) / MICROSECOND, run_s)
         total -= task_cost(objective, (from_us - submit_us) / MICROSECOND, run_s)

@@ -52,8 +52,8 @@ def _trace_cost(
     reset(sim, 0, first_row, num_tasks)
     count = 0
     going = True
-    while going and sim.progress[0].num_completed < num_tasks:
-        start_all(sim, 0, rule)
+    while going and sim.progress[0].num_ended < num_tasks:
+        start_all(sim, 0, rule, objective)
         arrived = sim.progress[0].next_arrival
         going = advance(sim, 0, objective, rule.blocking)
         trace.times_us[b, count] = sim.state.status[0].now_us

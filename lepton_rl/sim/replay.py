@@ -18,6 +18,7 @@ from lepton_rl.sim.episode import EpisodeRule, is_over, settle, step_head
 from lepton_rl.sim.events import advance, reset, start_all
 from lepton_rl.sim.objective import Objective
 from lepton_rl.sim.tables import SimTable, empty_sim
+from lepton_rl.sim.world import World
 
 __all__ = ["Schedule", "replay", "replay_heads"]
 
@@ -25,8 +26,8 @@ __all__ = ["Schedule", "replay", "replay_heads"]
 @compiled
 def _run_to_end(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> bool:
     """Decide and advance until every task has completed; False if some can never start."""
-    while sim.progress[b].num_completed < sim.progress[b].num_tasks:
-        start_all(sim, b, rule)
+    while sim.progress[b].num_ended < sim.progress[b].num_tasks:
+        start_all(sim, b, rule, objective)
         if not advance(sim, b, objective, rule.blocking):
             return False
     return True
@@ -38,6 +39,7 @@ def replay(
     cluster: Cluster,
     rule: DispatchRule,
     typical: Records | None = None,
+    world: World | None = None,
 ) -> Schedule:
     """Schedule all `tasks` on `cluster` under `rule`.
 
@@ -47,11 +49,12 @@ def replay(
         cluster: starts idle.
         rule: the heuristic.
         typical: what tasks usually ask for; None for what these do (placement by fragmentation).
+        world: what happens beside arrivals and ends; None for nothing.
 
     Raises:
         StateError: a task never started, because the cluster cannot hold it.
     """
-    sim = empty_sim(tasks, run_us, node_table(cluster), 1, len(run_us), rule, typical)
+    sim = empty_sim(tasks, run_us, node_table(cluster), 1, len(run_us), rule, typical, world)
     reset(sim, 0, 0, len(run_us))
     if not _run_to_end(sim, 0, rule, int(Objective.BOUNDED_SLOWDOWN)):
         raise StateError(_NEVER_STARTS)
@@ -94,9 +97,10 @@ _NEVER_STARTS = "a pending task can never start; check the workload against the 
 
 
 def _schedule(sim: SimTable) -> Schedule:
+    started_us = sim.first_start_us[0]
     return Schedule(
         submit_us=sim.state.tasks["submit_us"],
-        start_us=sim.state.spans["start_us"][0],
-        end_us=sim.end_us[0],
+        start_us=started_us,
+        end_us=np.where(started_us < 0, -1, sim.end_us[0]),
         nodes=sim.state.held["node"][0],
     )

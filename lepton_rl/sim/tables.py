@@ -13,6 +13,7 @@ from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.rules.scratch import Scratch, empty_scratch
 from lepton_rl.core.tables import Ints, NodeTable, Records, View, empty_view
 from lepton_rl.core.typical import typical_tasks
+from lepton_rl.sim.world import World, empty_world, is_eventful
 
 __all__ = ["SimTable", "SurroundingRule", "empty_sim"]
 
@@ -20,11 +21,25 @@ _PROGRESS_DTYPE = np.dtype(
     [
         ("num_tasks", np.int64),  # tasks of the episode
         ("next_arrival", np.int64),  # local index of the next task to arrive
-        ("num_completed", np.int64),
+        ("num_ended", np.int64),  # tasks in a final state
+        ("next_node_event", np.int64),
         ("num_ends", np.int64),  # entries of the heap
         ("num_resting", np.int64),  # tasks stopped at this very instant
         ("cost", np.float64),  # objective accrued so far, summed over tasks
         ("reported", np.float64),  # the part of it that rewards have told so far
+    ],
+    align=True,
+)
+
+
+_LIFE_DTYPE = np.dtype(
+    [
+        ("unmet", np.int64),  # tasks it depends on that have not completed
+        ("attempts", np.int64),  # runs so far
+        ("failures", np.int64),
+        ("arrived", np.bool_),
+        ("ended", np.bool_),  # it is in a final state
+        ("fails", np.bool_),  # its present run ends with a failure
     ],
     align=True,
 )
@@ -37,9 +52,13 @@ class SimTable(NamedTuple):
     state: View  # what the rules and policies see
     scratch: Scratch
     run_us: Ints  # (rows,) true run times, beside the task table
+    world: World  # what else happens
+    lives: Records  # (B, N) of each task, by local index; (B, 0) where the world is uneventful
     progress: Records  # (B,) see _PROGRESS_DTYPE
     end_us: Ints  # (B, N) true end of each started task, by local index
     ends: Ints  # (B, N) binary heap of running tasks by (end_us, local index)
+    first_start_us: Ints  # (B, N) start of its first run, -1 before
+    listed: Ints  # (B, N) work space: tasks that enter the queue together, or are to be cancelled
     resting: Ints  # (B, N) tasks stopped at this very instant; the first num_resting count
 
 
@@ -65,6 +84,7 @@ def empty_sim(
     episode_tasks: int,
     rule: SurroundingRule,
     typical: Records | None = None,
+    world: World | None = None,
 ) -> SimTable:
     """Buffers for `batch` episodes of at most `episode_tasks` tasks; `reset` starts an episode.
 
@@ -76,7 +96,9 @@ def empty_sim(
         episode_tasks: tasks of an episode.
         rule: whose placement and backfilling tell what work space is needed.
         typical: what tasks usually ask for; None for what these do, where the rule needs it.
+        world: what happens beside arrivals and ends; None for nothing.
     """
+    world = empty_world(len(run_us)) if world is None else world
     largest_gang = int(tasks["replicas"].max(initial=1))
     num_tenants = int(tasks["tenant"].max(initial=0)) + 1
     has_plan = rule.backfill == Backfill.CONSERVATIVE
@@ -88,8 +110,12 @@ def empty_sim(
         state=state,
         scratch=empty_scratch(nodes, batch, largest_gang, segments),
         run_us=run_us,
+        world=world,
+        lives=np.zeros((batch, episode_tasks if is_eventful(world) else 0), _LIFE_DTYPE),
         progress=np.zeros(batch, _PROGRESS_DTYPE),
         end_us=np.zeros((batch, episode_tasks), np.int64),
         ends=np.zeros((batch, episode_tasks), np.int64),
+        first_start_us=np.zeros((batch, episode_tasks), np.int64),
+        listed=np.zeros((batch, episode_tasks), np.int64),
         resting=np.zeros((batch, episode_tasks), np.int64),
     )

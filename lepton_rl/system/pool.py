@@ -59,12 +59,14 @@ class ResourcePool:
     def exchange_nodes(self) -> None:
         """The slots have changed: let the tables follow."""
         self._tables.exchange_nodes(self.slots.table())
+        accepting = [state is NodeState.UP for state in self.slots.states]
+        self._tables.view.pool.rows["accepting"][0] = accepting
         self._scratch = empty_scratch(self._tables.view.nodes, 1, self._tables.largest_gang)
 
     def set_state(self, m: int, state: NodeState) -> None:
         """A node is up, draining or down from now on."""
         self.slots.set_state(m, state)
-        self._tables.view.nodes.rows["accepting"][m] = state is NodeState.UP
+        self._tables.view.pool.rows["accepting"][0, m] = state is NodeState.UP
 
     def replicas_on(self, m: int) -> int:
         """How many replicas run on a node."""

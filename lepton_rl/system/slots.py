@@ -106,7 +106,6 @@ class Slots:
             table.total[:] -= table.rows["capacity"][m, : len(table.total)]
             table.rows["capacity"][m] = 0
             table.cards[m] = 0
-        table.rows["accepting"] = [state is NodeState.UP for state in self.states]
         table.largest[:] = table.rows["capacity"].max(axis=0)[: len(table.largest)]
         return table
 
@@ -117,7 +116,7 @@ class Slots:
             tenants: numbers that are in use (see `Intake`).
         """
         intake = Intake(self.cluster, tenants)
-        intake.nodes.rows["accepting"] = [m not in self.absent for m in range(len(self.states))]
+        intake.leave_out(self.absent)
         return intake
 
     def _check(self, node: Node, names: set[str]) -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.rules.backfill import choose_nodes
 from lepton_rl.core.rules.dispatch import DispatchRule
-from lepton_rl.sim.events import advance, reset, start, start_all
+from lepton_rl.sim.events import advance, reset, start_all
 from lepton_rl.sim.heap import pop_end, push_end
 from lepton_rl.sim.objective import Objective
+from lepton_rl.sim.runs import start
 from lepton_rl.sim.tables import SimTable, empty_sim
 from lepton_rl.workloads.workload import Workload
 from tests.episodes import MICRO, cost, frozen, on_pool
@@ -99,7 +100,7 @@ def test_everything_of_an_instant_happens_in_one_advance() -> None:
     go(sim)
 
     assert (now_s(sim), pending(sim), running(sim)) == (10, [1, 2], [])
-    assert sim.progress["num_completed"][0] == 1
+    assert sim.progress["num_ended"][0] == 1
 
 
 def test_one_event_at_a_time_arrivals_come_before_completions() -> None:
@@ -164,7 +165,7 @@ def test_reset_leaves_nothing_of_the_episode_before() -> None:
     used, fresh = begin(work), begin(work)
     for sim, steps in ((used, 4), (fresh, 0)):
         for _ in range(steps):
-            start_all(sim, 0, DispatchRule())
+            start_all(sim, 0, DispatchRule(), 0)
             go(sim)
         reset(sim, 0, 2, 3)
 
@@ -180,7 +181,7 @@ def test_a_heuristic_starts_tasks_until_its_first_is_blocked() -> None:
     """FCFS on four processors: 2 and 1 start, 3 blocks, so the last 1 waits behind it."""
     sim = begin(on_pool(4, (0, 2, 9), (0, 1, 9), (0, 3, 9), (0, 1, 9)))
     go(sim)
-    start_all(sim, 0, DispatchRule())
+    start_all(sim, 0, DispatchRule(), 0)
 
     assert running(sim) == [0, 1]
     assert pending(sim) == [2, 3]

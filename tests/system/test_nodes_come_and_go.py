@@ -213,7 +213,7 @@ class TestGrowth:
 
         assert [node.name for node in system.pool.cluster.nodes] == ["a", "b", "wide"]
         assert system.assess().nodes.total.tolist() == [16000, 7000]
-        np.testing.assert_array_equal(system.assess().nodes.rows["accepting"], True)
+        np.testing.assert_array_equal(system.assess().pool.rows["accepting"], True)
 
     def test_what_only_a_removed_node_could_hold_is_refused_or_waits(self) -> None:
         system = system_of(job("waits", 3, required_labels={"eu"}, critical=True))

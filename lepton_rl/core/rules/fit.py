@@ -20,7 +20,7 @@ def replica_capacity(
     Only the resources: whether the node is held for another task is the caller's question. A node
     that is draining or down takes nothing; no other rule asks for that.
     """
-    if not nodes.rows[m].accepting:
+    if not pool.rows[b, m].accepting:
         return 0
     if (nodes.rows[m].labels & tasks[row].labels) != tasks[row].labels:
         return 0

@@ -15,6 +15,7 @@ def copy_pool(nodes: NodeTable, source: PoolTable, s: int, target: PoolTable, t:
         target.rows[t, m].replicas_on = source.rows[s, m].replicas_on
         target.rows[t, m].held_by = source.rows[s, m].held_by
         target.rows[t, m].held_from_us = source.rows[s, m].held_from_us
+        target.rows[t, m].accepting = source.rows[s, m].accepting
         for k in range(nodes.total.shape[0]):
             target.rows[t, m].free[k] = source.rows[s, m].free[k]
         for column in range(nodes.cards.shape[1]):
