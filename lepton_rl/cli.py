@@ -103,7 +103,9 @@ def evaluate(
     split: Annotated[str, typer.Option(help="heldout: train, validation or test.")] = "test",
     windows: Annotated[int | None, typer.Option(help="heldout: at most so many windows.")] = None,
     length: Annotated[int, typer.Option(help="heldout: tasks of a window.")] = 256,
-    backfill: Annotated[str | None, typer.Option(help="heldout: none or easy.")] = None,
+    backfill: Annotated[
+        str | None, typer.Option(help="heldout: none, easy or conservative.")
+    ] = None,
     heuristic: Annotated[
         list[str] | None, typer.Option("--heuristic", help="Only these; default all. Repeatable.")
     ] = None,

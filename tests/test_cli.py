@@ -171,7 +171,10 @@ def test_without_arguments_there_is_help_but_no_success(
         (["train", "--set", "environment.workload.settings.load=.nan"], "load: "),
         (["evaluate", "--protocol", "heldot"], "did you mean 'heldout'?"),
         (["evaluate", "--split", "tset"], "did you mean 'test'?"),
-        (["evaluate", "--backfill", "eazy"], "--backfill eazy: expected none or easy"),
+        (
+            ["evaluate", "--backfill", "eazy"],
+            "--backfill eazy: expected none, easy or conservative",
+        ),
         (["evaluate", "--heuristic", "f44"], "did you mean 'f4'?"),
         (["evaluate", "--heuristic", "f4+easy"], "--heuristic f4+easy: the protocol says who"),
         (["evaluate", "--windows", "0"], "number of windows must be a whole number from 1"),

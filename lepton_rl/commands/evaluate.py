@@ -32,7 +32,11 @@ from lepton_rl.workloads.workload import Workload
 __all__ = ["EvaluateRequest", "evaluate_policies", "run_evaluation"]
 
 _PROTOCOLS = ("heldout", "rlscheduler")
-_BACKFILLS = {"none": Backfill.NONE, "easy": Backfill.EASY}
+_BACKFILLS = {
+    "none": Backfill.NONE,
+    "easy": Backfill.EASY,
+    "conservative": Backfill.CONSERVATIVE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def _heldout(
 ) -> EvaluationProtocol:
     backfill = request.backfill if request.backfill is not None else environment.backfill
     if backfill not in _BACKFILLS:
-        raise ConfigError(f"--backfill {backfill}: expected none or easy")
+        raise ConfigError(f"--backfill {backfill}: expected none, easy or conservative")
     return heldout(
         workload,
         split=request.split,

@@ -91,7 +91,9 @@ class EnvironmentConfig(Settings):
     @classmethod
     def _known_backfill(cls, value: str) -> str:
         if value == "fixed-shadow":
-            raise ValueError("fixed-shadow belongs to the rlscheduler protocol; use none or easy")
+            raise ValueError(
+                "fixed-shadow belongs to the rlscheduler protocol; use none, easy or conservative"
+            )
         return _known(value, Backfill)
 
     @field_validator("objective")

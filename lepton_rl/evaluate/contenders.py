@@ -43,7 +43,7 @@ class Contender(Protocol):
         """Schedule all tasks of `window`, on `cluster` which starts idle, by the standard rules.
 
         Standard rules: everything of an instant happens, then tasks start in the policy's order
-        until the first does not fit, then `backfill` (NONE or EASY) lets others overtake it.
+        until the first does not fit, then `backfill` lets others overtake it.
 
         Args:
             window: the work; `window.run_us` is for the simulator, not for the policy.

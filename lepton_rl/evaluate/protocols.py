@@ -112,6 +112,14 @@ _STANDARD: Final = {
     Backfill.NONE: Setting("standard-none", "standard rules, no backfill", Backfill.NONE),
     Backfill.EASY: Setting("standard-easy", "standard rules, EASY backfill", Backfill.EASY),
 }
+_HELDOUT: Final = {
+    **_STANDARD,
+    Backfill.CONSERVATIVE: Setting(
+        "standard-conservative",
+        "standard rules, conservative backfill",
+        Backfill.CONSERVATIVE,
+    ),
+}
 _REPO: Final = (
     Setting("repo-none", "RLScheduler repo rules, no backfill", Backfill.NONE, blocking=True),
     Setting(
@@ -172,7 +180,7 @@ def heldout(
             1,024 are closer to a busy machine, but a split holds fewer of them.
         count: windows (>= 1); by default as many as fit side by side. More than that are cut to
             it, with a remark, unless they `may_overlap`.
-        backfill: NONE or EASY.
+        backfill: NONE, EASY or CONSERVATIVE.
         train: share of the tasks, by time, that policies are trained on.
         validation: share they are chosen on.
         may_overlap: let windows share tasks, which makes the intervals too narrow (a note says so).
@@ -191,13 +199,13 @@ def heldout(
     remarks = [f"{split} split of {workload.name}: tasks {rows.first} to {rows.last}"]
     if used < wanted:
         remarks.append(f"{wanted} windows asked for, {used} fit without overlap")
-    if backfill not in _STANDARD:
-        raise ConfigError(f"heldout: backfill must be NONE or EASY, got {backfill!r}")
+    if backfill not in _HELDOUT:
+        raise ConfigError(f"heldout: backfill must be NONE, EASY or CONSERVATIVE, got {backfill!r}")
     return EvaluationProtocol(
         name="heldout",
         version=1,
         starts=tuple(int(start) for start in sample_windows(rows, length, used)),
         length=length,
-        settings=(_STANDARD[backfill],),
+        settings=(_HELDOUT[backfill],),
         remarks=tuple(remarks),
     )

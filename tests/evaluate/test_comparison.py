@@ -220,7 +220,9 @@ def test_a_task_that_never_fits_is_reported_with_its_window() -> None:
 
 def test_heuristics_refuse_a_backfill_that_would_be_ignored() -> None:
     fcfs = HeuristicContender("fcfs", HEURISTICS["fcfs"])
-    with pytest.raises(ConfigError, match="standard rules go with backfill NONE or EASY"):
+    with pytest.raises(
+        ConfigError, match="standard rules go with backfill NONE or EASY or CONSERVATIVE"
+    ):
         compare([fcfs], WINDOWS, backfill=Backfill.FIXED_SHADOW)
 
 

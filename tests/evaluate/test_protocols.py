@@ -133,7 +133,9 @@ def test_learned_policies_take_part_under_standard_rules() -> None:
 
 
 def test_rules_that_do_not_go_together_are_refused() -> None:
-    with pytest.raises(ConfigError, match="standard rules go with backfill NONE or EASY"):
+    with pytest.raises(
+        ConfigError, match="standard rules go with backfill NONE or EASY or CONSERVATIVE"
+    ):
         Setting("x", "x", Backfill.FIXED_SHADOW)
     with pytest.raises(ConfigError, match="rules go with backfill NONE or FIXED_SHADOW"):
         Setting("x", "x", Backfill.EASY, blocking=True)
@@ -183,7 +185,7 @@ def test_heldout_refuses_what_it_cannot_do() -> None:
     workload = flat_workload(100)
     with pytest.raises(ConfigError, match="unknown split 'tets'; did you mean 'test'"):
         heldout(workload, split="tets", length=10)
-    with pytest.raises(ConfigError, match="heldout: backfill must be NONE or EASY"):
+    with pytest.raises(ConfigError, match="heldout: backfill must be NONE, EASY or CONSERVATIVE"):
         heldout(workload, length=10, backfill=Backfill.FIXED_SHADOW)
     with pytest.raises(WorkloadError, match="fewer than one window of 256"):
         heldout(workload)
