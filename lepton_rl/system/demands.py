@@ -35,13 +35,18 @@ class Demands:
         key = record["demand"].tobytes() + record["models"].tobytes()
         self._counts[key] = (record, self._counts.get(key, (record, 0))[1] + 1)
         if len(self._counts) > _MOST_SPECS:
-            halves = ((key, record, n // 2) for key, (record, n) in self._counts.items())
-            self._counts = {key: (record, n) for key, record, n in halves if n}
+            self._forget_rare()
         self._total += 1
         if self._total < self._next:
             return False
         self._next = self._total * _GROWTH
         return True
+
+    def _forget_rare(self) -> None:
+        """Take the lowest count off all, and drop who has none left (Misra and Gries, 1982)."""
+        least = min(count for _, count in self._counts.values())
+        left = ((key, record, count - least) for key, (record, count) in self._counts.items())
+        self._counts = {key: (record, count) for key, record, count in left if count}
 
     def typical(self, nodes: NodeTable) -> Records:
         """The typical demands; see `core.typical.typical_tasks`."""
