@@ -48,6 +48,7 @@ REPOSITORY = [
     f"{order}{backfill}+blocking" for order in BASELINES for backfill in ("", "+fixed-shadow")
 ]
 PREEMPTING = ("las", "las+easy", "sjf+preempt", "sjf+preempt+conservative", "edf+preempt+easy")
+MAY_PREEMPT = [order for order in ALL_ORDERS if order not in ("ljf", "lepton", "drf", "max-min")]
 WINDOWS = (1981, 4022)  # two of the published starts of lublin_256
 SEEDS = range(4)
 MANY_SEEDS = range(100, 120)
@@ -245,7 +246,7 @@ def test_the_whole_product_on_random_scenarios(order: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", ALL_ORDERS)
+@pytest.mark.parametrize("order", MAY_PREEMPT)
 @pytest.mark.parametrize("checkpoints", [False, True])
 def test_every_order_with_preemption(order: str, checkpoints: bool) -> None:
     for number, (backfill, place) in enumerate(product(BACKFILLS, PLACES)):
