@@ -9,7 +9,8 @@ that is enough (no two of the names below are equal). Case does not matter, `_` 
               gpu-clustering fgd random; lepton: least-loaded, all others: first-fit
     backfill  none easy conservative fixed-shadow; none
     blocking  true false; alone it means true; false
-    preempt   true false; alone it means true; las: true, all others: false
+    preempt   true false; alone it means true; las: true, all others: false; not with ljf, lepton,
+              drf and max-min, under which a task loses its turn by running
     alpha, beta, gamma   weights of the Lepton priority; 0.5, 0.5, 0
 """
 
@@ -35,6 +36,8 @@ _KINDS: dict[str, type[IntEnum]] = {"order": Order, "place": Place, "backfill": 
 _WEIGHTS = PriorityWeights._fields
 _SWITCHES = ("blocking", "preempt")
 _FLAGS = {"true": True, "false": False}
+_LOSE_TURN_BY_RUNNING = (Order.LJF, Order.LEPTON, Order.DRF, Order.MAX_MIN)
+"""With preemption two tasks would stop each other for ever, a microsecond each."""
 _SEPARATOR = re.compile(r",|(?<![0-9.]e)\+", re.IGNORECASE)
 """A comma, or a plus that is not part of a number such as 1e+20."""
 
@@ -201,6 +204,11 @@ def _refuse_mismatch(rule: DispatchRule) -> None:
         )
     if rule.blocking and rule.preempt:
         raise ConfigError("preempt does not go with blocking; leave one of them out")
+    if rule.preempt and rule.order in _LOSE_TURN_BY_RUNNING:
+        raise ConfigError(
+            f"preempt does not go with order {_name(Order(rule.order))}, under which a task loses"
+            " its turn by running; use another order, e.g. las, sjf or edf"
+        )
     if not rule.blocking and rule.backfill == Backfill.FIXED_SHADOW:
         raise ConfigError(
             "backfill fixed-shadow is the RLScheduler protocol's; it needs blocking=true"

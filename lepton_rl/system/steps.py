@@ -350,7 +350,9 @@ class Steps:
     def _decide(self) -> None:
         """Ask the policy until it waits."""
         self._falls_back = False
-        going = True
+        going = self._has_pending()
+        if not going:
+            self.reserve()  # renews what is expected of running tasks, here as in the simulator
         while going and self._has_pending():
             promised = self.reserve()
             going = self._decide_once() if promised is None else self._keep_promise(promised)

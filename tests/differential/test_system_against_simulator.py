@@ -1,41 +1,75 @@
-"""The Python system and the compiled simulator make the same schedule of the same work."""
+"""The Python system and the compiled simulator make the same schedule of the same work.
+
+The default tests take each order, backfilling and placement at least once; the whole product, and
+windows of every trace, are slow ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
-from lepton_rl.core.intake import node_table
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.orders import first_in_order
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.schedule import Schedule
-from lepton_rl.core.tables import Records, View
-from lepton_rl.core.typical import typical_tasks
-from lepton_rl.policies.registry import BASELINES, heuristic
+from lepton_rl.core.tables import NEVER_US, Records, View
+from lepton_rl.policies.registry import ALL_ORDERS, BASELINES, heuristic
 from lepton_rl.sim.batch import episode_rule
 from lepton_rl.sim.replay import replay, replay_heads
-from lepton_rl.system import Scheduler, scheduler
+from lepton_rl.system import scheduler
 from lepton_rl.system.source import tasks_from
 from lepton_rl.system.state import Tables
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
+from lepton_rl.workloads.sources import open_workload
 from lepton_rl.workloads.swf import read_swf
 from lepton_rl.workloads.workload import Workload
-from tests.scenarios import random_cluster, random_tasks
+from tests.differential import both_ways
+from tests.differential.both_ways import (
+    by_simulator,
+    compare,
+    part_of,
+    stretched,
+    with_predictions,
+    with_preemption,
+)
 
-STANDARD = [
-    f"{order}{backfill}" for order in BASELINES for backfill in ("", "+easy", "+conservative")
-]
+BACKFILLS = ("none", "easy", "conservative")
+PLACES = tuple(place.name for place in Place)
+STANDARD = [f"{order}+{backfill}" for order, backfill in product(ALL_ORDERS, BACKFILLS)]
 REPOSITORY = [
     f"{order}{backfill}+blocking" for order in BASELINES for backfill in ("", "+fixed-shadow")
 ]
+PREEMPTING = ("las", "las+easy", "sjf+preempt", "sjf+preempt+conservative", "edf+preempt+easy")
+MAY_PREEMPT = [order for order in ALL_ORDERS if order not in ("ljf", "lepton", "drf", "max-min")]
 WINDOWS = (1981, 4022)  # two of the published starts of lublin_256
 SEEDS = range(4)
+MANY_SEEDS = range(100, 120)
+
+TRACES = {  # file -> settings, where the window begins, and how many nodes go with one
+    "swf/lublin_256.swf.gz": ({}, 2756, 1),
+    "swf/KTH-SP2-1996.swf.gz": ({}, 9000, 1),
+    "swf/HPC2N-2002-first3170.swf.gz": ({}, 1500, 1),
+    "swf/ANL-Theta-2022.swf.gz": ({}, 12000, 1),
+    "swf/CEA-Curie-2011-sample.swf.gz": ({}, 15000, 1),
+    "swf/MetaCentrum-wagap-2013.swf.gz": ({}, 8000, 8),
+    "gpu/philly_2017_jobs.csv.gz": ({"nodes": 6}, 50000, 1),
+    "gpu/gavel_msr_seed0_0e4a51.trace.gz": ({}, 0, 3),
+    "gpu/gavel_msr_seed0_ee9e8c.trace.gz": ({}, 100, 3),
+    "gpu/chronus_philly_SLO.csv.gz": ({"nodes": 8}, 500, 1),
+    "gpu/chronus_philly_MIX2.csv.gz": ({"nodes": 8}, 500, 1),
+    "gpu/hydra_20_ddl.csv.gz": ({}, 0, 1),
+    "openb/openb_pod_list_default.csv.gz": ({}, 4000, 100),
+    "openb/openb_pod_list_gpuspec33.csv.gz": ({}, 2000, 100),
+}
+LENGTH = 64
 
 
 @pytest.fixture(scope="module")
@@ -54,55 +88,36 @@ def generated() -> Workload:
     )
 
 
-@cache
-def scenario(seed: int) -> Workload:
-    rng = np.random.default_rng(seed)
-    cluster = random_cluster(rng)
-    return Workload.from_tasks(f"random {seed}", cluster, random_tasks(rng, cluster, 60))
+scenario = cache(both_ways.scenario)
 
 
-def by_system(workload: Workload, spec: str) -> Scheduler:
-    system = Scheduler(
-        workload.cluster,
-        heuristic(spec),
-        event_batching="single" if "blocking" in spec else "instant",
-        typical=typical_tasks(workload.tasks, node_table(workload.cluster)),
-    )
-    system.submit_all(workload)
-    system.run()
-    return system
-
-
-def by_simulator(workload: Workload, spec: str) -> Schedule:
-    rule = heuristic(spec).rule
-    return replay(workload.tasks, workload.run_us, workload.cluster, rule)
-
-
-def require_equal(system: Schedule, simulator: Schedule) -> None:
+def require_equal(one: Schedule, other: Schedule) -> None:
     for name in ("submit_us", "start_us", "end_us", "nodes"):
-        np.testing.assert_array_equal(getattr(system, name), getattr(simulator, name), name)
+        assert_array_equal(getattr(one, name), getattr(other, name), name)
 
 
-def compare(workload: Workload, spec: str) -> None:
-    require_equal(by_system(workload, spec).schedule(), by_simulator(workload, spec))
+@pytest.mark.parametrize("spec", STANDARD[::4] + REPOSITORY[::3])
+def test_a_window_of_a_trace(lublin_256: Workload, spec: str) -> None:
+    compare(lublin_256.window(WINDOWS[0], 256), spec)
 
 
-@pytest.mark.parametrize("start", WINDOWS)
-@pytest.mark.parametrize("spec", STANDARD + REPOSITORY)
-def test_windows_of_a_trace(lublin_256: Workload, spec: str, start: int) -> None:
-    compare(lublin_256.window(start, 256), spec)
-
-
-@pytest.mark.parametrize("spec", STANDARD + REPOSITORY)
+@pytest.mark.parametrize("spec", STANDARD[::5] + REPOSITORY[::7])
 def test_a_generated_workload(generated: Workload, spec: str) -> None:
     compare(generated, spec)
 
 
-@pytest.mark.parametrize("place", Place)
-@pytest.mark.parametrize("spec", STANDARD)
-def test_unlike_nodes_and_tasks_of_every_sort(spec: str, place: Place) -> None:
+@pytest.mark.parametrize(("number", "spec"), list(enumerate(STANDARD)))
+def test_unlike_nodes_and_tasks_of_every_sort(number: int, spec: str) -> None:
+    """Each order with each backfilling, and a placement in turn."""
     for seed in SEEDS:
-        compare(scenario(seed), f"{spec}+{place.name}")
+        compare(scenario(seed), f"{spec}+{PLACES[(number + seed) % len(PLACES)]}")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("backfill", BACKFILLS)
+def test_each_placement_with_each_backfilling(place: str, backfill: str) -> None:
+    for seed in SEEDS:
+        compare(scenario(seed), f"f4+{backfill}+{place}")
 
 
 @pytest.mark.parametrize("spec", REPOSITORY)
@@ -111,7 +126,38 @@ def test_the_same_under_repository_rules(spec: str) -> None:
         compare(scenario(seed), f"{spec}+best-fit")
 
 
-@pytest.mark.parametrize("spec", ["f4+easy", "fcfs+best-fit+fixed-shadow+blocking"])
+@pytest.mark.parametrize("spec", PREEMPTING)
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_tasks_that_give_way(spec: str, checkpoints: bool) -> None:
+    preempted = 0
+    for seed in SEEDS:
+        work = with_preemption(stretched(scenario(seed), 1000), seed, checkpoints=checkpoints)
+        system = compare(work, spec)
+        preempted += sum(len(record.interruptions) for record in system.records)
+    assert preempted > 0
+
+
+@pytest.mark.parametrize("spec", ["fcfs+easy", "sjf+conservative", "f4", "las", "edf+preempt+easy"])
+def test_predictions_that_tasks_outlive(spec: str) -> None:
+    """Expected ends are corrected at the same instants, also where nothing is pending."""
+    for seed in SEEDS:
+        compare(with_predictions(stretched(scenario(seed), 60), seed), spec)
+
+
+@pytest.mark.parametrize("spec", ["fcfs+easy", "f4+easy+best-fit"])
+def test_predictions_on_a_quiet_cluster(spec: str) -> None:
+    """Seldom is anything pending there while the clock moves on."""
+    for seed in SEEDS:
+        work = both_ways.scenario(seed, 12)
+        tasks = work.tasks.copy()
+        tasks["submit_us"] *= 20
+        tasks["deadline_us"] = NEVER_US
+        compare(with_predictions(replace(work, tasks=tasks), seed), spec)
+
+
+@pytest.mark.parametrize(
+    "spec", ["f4+easy", "fcfs+best-fit+fixed-shadow+blocking", "sjf+preempt+easy", "drf"]
+)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_rows_that_move_all_the_time_change_nothing(
     spec: str, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -150,6 +196,12 @@ def test_the_random_scenarios_have_everything_in_them() -> None:
         "shares": lambda tasks: tasks["demand"][:, 2] % 1000 > 0,
         "cards": lambda tasks: tasks["demand"][:, 2] >= 1000,
         "fpga": lambda tasks: tasks["demand"][:, 3] > 0,
+        "deadlines": lambda tasks: tasks["deadline_us"] != NEVER_US,
+        "no deadlines": lambda tasks: tasks["deadline_us"] == NEVER_US,
+        "tenants": lambda tasks: tasks["tenant"] > 2,
+        "classes": lambda tasks: tasks["task_class"] > 1,
+        "preemptible": lambda tasks: tasks["preemptible"],
+        "checkpoints": lambda tasks: tasks["preemptible"] & (tasks["checkpoint_us"] > 0),
     }
     for what, present in some.items():
         assert any(present(workload.tasks).any() for workload in workloads), what
@@ -158,13 +210,89 @@ def test_the_random_scenarios_have_everything_in_them() -> None:
         assert all(each.any() for each in errors), "estimates"
 
 
+def test_each_part_of_a_spec_matters_in_the_random_scenarios() -> None:
+    def outcomes(specs: list[str]) -> int:
+        work = stretched(scenario(1), 1000)
+        ends = {
+            (*found.start_us.tolist(), *found.nodes.ravel().tolist())
+            for found in (by_simulator(work, spec).schedule for spec in specs)
+        }
+        return len(ends)
+
+    assert outcomes(list(ALL_ORDERS)) >= len(ALL_ORDERS) - 2
+    assert outcomes([f"fcfs+{backfill}" for backfill in BACKFILLS]) == len(BACKFILLS)
+    assert outcomes([f"fcfs+{place}" for place in PLACES]) >= len(PLACES) - 1
+
+
 def test_reservations_are_made_in_the_random_scenarios_and_matter() -> None:
     matters = []
     for seed in SEEDS:
         workload = scenario(seed)
         tasks = [replace(task, critical=False) for task in tasks_from(workload)]
         plain = Workload.from_tasks("nothing critical", workload.cluster, tasks)
-        starts = [by_simulator(each, "f4+easy").start_us for each in (workload, plain)]
+        starts = [by_simulator(each, "f4+easy").schedule.start_us for each in (workload, plain)]
         matters.append(not np.array_equal(*starts))
 
     assert sum(matters) >= len(matters) / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ALL_ORDERS)
+def test_the_whole_product_on_random_scenarios(order: str) -> None:
+    """Each combination on a scenario in turn, every other time with predictions too."""
+    for number, (backfill, place) in enumerate(product(BACKFILLS, PLACES)):
+        seed = MANY_SEEDS[(number + ALL_ORDERS.index(order)) % len(MANY_SEEDS)]
+        compare(scenario(seed), f"{order}+{backfill}+{place}")
+        if number % 2:
+            compare(with_predictions(scenario(seed), seed), f"{order}+{backfill}+{place}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", MAY_PREEMPT)
+def test_every_order_with_preemption(order: str) -> None:
+    """With and without checkpoints and predictions, in turn."""
+    for number, (backfill, place) in enumerate(product(BACKFILLS, PLACES)):
+        seed = MANY_SEEDS[(number + ALL_ORDERS.index(order)) % len(MANY_SEEDS)]
+        slow = stretched(scenario(seed), 1000)
+        work = with_preemption(slow, seed, checkpoints=bool(number % 2))
+        if number % 4 > 1:
+            work = with_predictions(work, seed)
+        compare(work, f"{order}+{backfill}+{place}+preempt")
+
+
+@pytest.fixture(scope="module", params=TRACES)
+def window(trace_dir: Path, request: pytest.FixtureRequest) -> Workload:
+    """Work of a trace on a part of its machine, more than that can do in the time."""
+    path = trace_dir / request.param
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    settings, start, every = TRACES[request.param]
+    whole = open_workload(path, settings=settings)
+    length = min(LENGTH, len(whole) - start)
+    return part_of(whole.window(start, length), every, load=2.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ALL_ORDERS)
+def test_every_order_and_backfilling_on_every_trace(window: Workload, order: str) -> None:
+    """A third of the placements each, in turn, where there is more than one node."""
+    turn = ALL_ORDERS.index(order)
+    places = PLACES[turn % 3 :: 3] if len(window.cluster.nodes) > 1 else PLACES[:1]
+    for backfill, place in product(BACKFILLS, places):
+        compare(window, f"{order}+{backfill}+{place}")
+    compare(with_predictions(window, turn), f"{order}+easy+{places[0]}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_preemption_on_every_trace(window: Workload, checkpoints: bool) -> None:
+    work = with_preemption(window, 1, checkpoints=checkpoints)
+    for spec in (*PREEMPTING, "saf+preempt+fgd", "least-slack+preempt+random+conservative"):
+        compare(work, spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", STANDARD + REPOSITORY)
+def test_every_spec_on_whole_published_windows(lublin_256: Workload, spec: str) -> None:
+    for start in WINDOWS:
+        compare(lublin_256.window(start, 256), spec)

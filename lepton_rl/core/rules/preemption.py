@@ -6,8 +6,9 @@ import math
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.allocation import give_back, retake
-from lepton_rl.core.rules.fit import gang_capacity
+from lepton_rl.core.rules.fit import replica_capacity
 from lepton_rl.core.rules.orders import PriorityWeights, score
+from lepton_rl.core.rules.placement import may_use
 from lepton_rl.core.rules.pools import copy_pool
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.tables import NO_TASK, View
@@ -23,27 +24,35 @@ def first_victim(
 
     Only preemptible tasks with a higher score than the head's give way, the highest first (then the
     highest index), and none unless they make room together; one whose nodes do not help in the end
-    is spared. Tasks that are being stopped already count as gone.
+    is spared. Tasks that are being stopped already count as gone. Nodes held for a critical task
+    are no room: whoever were stopped there for nothing would start again, and be stopped again.
     """
-    later, row = scratch.pool, view.status[b].first_row + head
-    copy_pool(view.nodes, view.pool, b, later, b)
+    copy_pool(view.nodes, view.pool, b, scratch.pool, b)
     for position in range(view.status[b].num_running):
         if view.spans[b, view.running[b, position]].stopping:
             _release(view, scratch, b, view.running[b, position])
     bound = score(order, view, b, head, weights)
     top, top_score = NO_TASK, math.inf
-    while not _has_room(view, scratch, b, row):
+    while not _has_room(view, scratch, b, head):
         top, top_score = _highest_below(view, b, order, weights, bound, top, top_score)
         if top == NO_TASK:
             return NO_TASK
         _release(view, scratch, b, top)
-    return _highest_needed(view, scratch, b, row, order, weights, top)
+    return _highest_needed(view, scratch, b, head, order, weights, top)
 
 
 @compiled
-def _has_room(view: View, scratch: Scratch, b: int, head_row: int) -> bool:
-    replicas = view.tasks[head_row].replicas
-    return gang_capacity(view.tasks, view.nodes, scratch.pool, b, head_row) >= replicas
+def _has_room(view: View, scratch: Scratch, b: int, head: int) -> bool:
+    """Whether the head fits into `scratch.pool` now, on nodes that it may use."""
+    tasks, nodes, later = view.tasks, view.nodes, scratch.pool
+    row, now_us = view.status[b].first_row + head, view.status[b].now_us
+    room = 0
+    for m in range(nodes.rows.shape[0]):
+        if may_use(view, b, later, b, head, row, now_us, m):
+            room += replica_capacity(tasks, nodes, later, b, row, m)
+        if room >= tasks[row].replicas:
+            return True
+    return False
 
 
 @compiled
@@ -86,7 +95,7 @@ def _highest_needed(
     view: View,
     scratch: Scratch,
     b: int,
-    head_row: int,
+    head: int,
     order: int,
     weights: PriorityWeights,
     lowest: int,
@@ -97,7 +106,7 @@ def _highest_needed(
     current, current_score = lowest, lowest_score
     while current != NO_TASK:
         _take_again(view, scratch, b, current)
-        if not _has_room(view, scratch, b, head_row):
+        if not _has_room(view, scratch, b, head):
             _release(view, scratch, b, current)
             found = current
         current, current_score = _lowest_above(view, b, order, weights, current, current_score)
