@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+import numpy as np
+
 from lepton_rl.core.errors import InfeasibleDecisionError
 from lepton_rl.core.nodes import Cluster, NodeState
 from lepton_rl.core.rules.allocation import retake
@@ -195,8 +197,9 @@ class ResourcePool:
         """What is in use on all nodes together, `(K,)` integer units of each kind."""
         view = self._tables.view
         kinds = len(view.nodes.total)
-        allocated: Ints = view.nodes.total - view.pool.rows["free"][0, :, :kinds].sum(axis=0)
-        return allocated
+        # einsum, because `sum` takes four times as long along the long axis
+        free: Ints = np.einsum("mk->k", view.pool.rows["free"][0, :, :kinds])
+        return np.asarray(view.nodes.total - free)
 
     def available_units(self) -> Ints:
         """Capacity of the nodes that are not down, and what is in use on those that are, `(K,)`."""
