@@ -53,6 +53,8 @@ class EndingRuns(Parts):
                 raise
             self.monitor.incident(EXECUTOR_ERROR)
             _log.exception("the executor cannot tell what has ended")
+        if not told and not self._ended:
+            return
         self._acknowledge([each for each in told if self._was_settled(each)])
         self._ended += [each for each in told if not self._was_settled(each)]
         if not self._strict:

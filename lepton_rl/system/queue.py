@@ -187,7 +187,8 @@ class TaskQueue:
         entry.local = self._tables.add(entry.record)
         self._present.append(entry)
         arrive(self._tables.view, 0, entry.local)
-        self._tables.view.spans["kept_us"][0, entry.local] = entry.kept_us
+        if entry.kept_us:
+            self._tables.view.spans["kept_us"][0, entry.local] = entry.kept_us
         entry.state = TaskState.PENDING
 
     def start(self, local: int, nodes: tuple[int, ...] = ()) -> None:

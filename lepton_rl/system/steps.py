@@ -103,6 +103,8 @@ class Steps(AskingPolicy, StartingRuns, EndingRuns):
             StateError: the executor tells the end of a task that is not running (strict mode).
         """
         self._collect()
+        if not self._ended:
+            return 0
         settled: list[Completion] = []
         with self._recorder.batch():
             while self._ended and len(settled) != limit:
