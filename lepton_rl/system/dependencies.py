@@ -20,7 +20,11 @@ def require_acyclic(tasks: Mapping[str, Task]) -> None:
     Raises:
         ConfigError: names the circle.
     """
-    graph = {name: set(task.depends_on) & tasks.keys() for name, task in tasks.items()}
+    graph = {
+        name: [each for each in task.depends_on if each in tasks]
+        for name, task in tasks.items()
+        if task.depends_on
+    }
     if not any(graph.values()):
         return
     try:

@@ -127,9 +127,9 @@ class Live(Operations):
             StateError: no such task was submitted, or the scheduler is not live.
             LeptonError: what ended the scheduler's thread.
         """
-        self.queue.entry(task_id)
-        self._wait_until(lambda: self.queue.state_of(task_id).is_final, timeout_s)
-        return self.queue.state_of(task_id)
+        with self._changed:
+            self._wait_until(lambda: self.queue.state_of(task_id).is_final, timeout_s)
+            return self.queue.state_of(task_id)
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait until all tasks submitted so far have ended; False if the time is over.

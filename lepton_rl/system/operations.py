@@ -52,9 +52,9 @@ class Operations(Steps):
         Raises:
             StateError: no such task was submitted.
         """
-        entry = self.queue.entry(task_id)
-        if entry.state.is_final:
+        if self.queue.state_of(task_id).is_final:
             return False
+        entry = self.queue.entry(task_id)
         self._catch_up()
         self._recorder.cancel_requested(entry, self.now_us)
         self._is_due = True

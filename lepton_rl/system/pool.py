@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+import numpy as np
+
 from lepton_rl.core.errors import InfeasibleDecisionError
 from lepton_rl.core.nodes import Cluster, NodeState
 from lepton_rl.core.rules.allocation import retake
@@ -159,9 +161,24 @@ class ResourcePool:
             The task that nodes were held for and that fits now, and its nodes, not yet allocated;
             None if there is none.
         """
+        if not self._has_to_renew():
+            return None
         view, scratch = self._tables.view, self._fitting_scratch()
         local = int(reserve(view, scratch, 0))
         return None if local == NO_TASK else (local, self._chosen(self._row(local)))
+
+    def _has_to_renew(self) -> bool:
+        """Whether `reserve` could do anything: it is asked before every decision.
+
+        Without critical tasks pending it only corrects expected ends that have come, and what runs
+        is in order of these.
+        """
+        view = self._tables.view
+        status = view.status[0]
+        if status["num_critical"] or not status["num_running"]:
+            return bool(status["num_critical"])
+        first = view.spans[0, view.running[0, 0]]
+        return bool(first["expected_end_us"] <= status["now_us"])
 
     def _chosen(self, row: int) -> tuple[int, ...]:
         """The nodes that were just taken for a task, which are given back."""
@@ -195,8 +212,9 @@ class ResourcePool:
         """What is in use on all nodes together, `(K,)` integer units of each kind."""
         view = self._tables.view
         kinds = len(view.nodes.total)
-        allocated: Ints = view.nodes.total - view.pool.rows["free"][0, :, :kinds].sum(axis=0)
-        return allocated
+        # einsum, because `sum` takes four times as long along the long axis
+        free: Ints = np.einsum("mk->k", view.pool.rows["free"][0, :, :kinds])
+        return np.asarray(view.nodes.total - free)
 
     def available_units(self) -> Ints:
         """Capacity of the nodes that are not down, and what is in use on those that are, `(K,)`."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import ConfigError, StateError
 from lepton_rl.core.intake import Intake
 from lepton_rl.core.naming import did_you_mean
@@ -13,6 +11,8 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.queueing import arrive, enter_queue, enter_run, leave_queue, leave_run
 from lepton_rl.core.tables import Ints, Records
 from lepton_rl.core.tasks import Task, TaskState
+from lepton_rl.system.arrivals import Arrivals
+from lepton_rl.system.ended import EndedTasks, Ending
 from lepton_rl.system.life import NO_ROW, Entry, StopReason
 from lepton_rl.system.state import Tables
 
@@ -30,12 +30,13 @@ class TaskQueue:
         on_move: told the new local index of each old one whenever rows move.
         on_end: told of each task that has reached a final state, and when (us).
 
+        keep_ended: of how many tasks that have ended, the latest, it keeps why and with which exit
+            code; None for all. Their final states are always known, unfinished tasks always whole.
+
     Attributes:
-        num_unfinished: tasks that have not reached a final state.
-        find_ended: a task that ended before this queue began, and how, by its id; None if there
-            was none.
         on_arrival: told of each task that is about to be pending for the first time; it may change
             the entry's record.
+        ended: how tasks ended.
     """
 
     def __init__(
@@ -44,20 +45,26 @@ class TaskQueue:
         tables: Tables,
         on_move: Callable[[Ints], None] | None = None,
         on_end: Callable[[Entry, int], None] | None = None,
+        keep_ended: int | None = None,
     ) -> None:
         self._intake, self._tables = Intake(cluster), tables
         self._on_move, self._on_end = on_move, on_end
-        self.find_ended: Callable[[str], tuple[Task, TaskState] | None] = lambda task_id: None
         self.on_arrival: Callable[[Entry], None] = lambda entry: None
-        self._ended_before: dict[str, TaskState] = {}
-        self._entries: dict[str, Entry] = {}
-        self._arriving: list[tuple[int, int, Entry]] = []  # heap of (submit_us, serial, entry)
+        self.ended = EndedTasks(keep_ended)
+        self._entries: dict[str, Entry] = {}  # of unfinished tasks, in order of submission
+        self._arrivals = Arrivals()
         self._present: list[Entry] = []  # by local index
-        self._dependents: dict[str, list[Entry]] = {}  # of tasks that have not ended
+        self._dependents: dict[str, dict[str, Entry]] = {}  # of unfinished tasks, likewise
         self._resting: list[Entry] = []
-        self.num_unfinished = 0
+        self._serial = 0
 
     def __len__(self) -> int:
+        """Tasks taken in."""
+        return self._serial
+
+    @property
+    def num_unfinished(self) -> int:
+        """Tasks that have not reached a final state."""
         return len(self._entries)
 
     @property
@@ -92,70 +99,81 @@ class TaskQueue:
 
     def unfinished(self) -> Iterator[Entry]:
         """Tasks that have not reached a final state, in order of submission."""
-        return (entry for entry in self._entries.values() if not entry.state.is_final)
+        return iter(self._entries.values())
 
-    def check(self, task: Task, together: Collection[str] = ()) -> Records:
-        """What the rules will see of a task, `(1,)`; see `submit` for what it raises."""
-        if task.id in self._entries:
-            state = self._entries[task.id].state.value
+    def check(self, tasks: Sequence[Task], together: Collection[str] = ()) -> list[Records]:
+        """What the rules will see of each task, `(1,)`; see `submit` for what it raises."""
+        for task in tasks:
+            self._require_known(task, together)
+        table = self._intake.table(tasks)
+        return [table[row : row + 1].copy() for row in range(len(tasks))]
+
+    def _require_known(self, task: Task, together: Collection[str]) -> None:
+        """A new task must have an id of its own, and depend on tasks that there are."""
+        entry = self._entries.get(task.id)
+        state = entry.state if entry is not None else self.ended.state_here(task.id)
+        if state is not None:
             raise StateError(
-                f"task {task.id!r} was submitted before and is {state}; give each task its own id"
+                f"task {task.id!r} was submitted before and is {state.value};"
+                " give each task its own id"
             )
         for name in task.depends_on:
-            if name not in self._entries and name not in together and not self._ended(name):
+            is_here = name in self._entries or name in together
+            if not is_here and self.ended.state_of(name) is None:
                 hint = did_you_mean(name, [*together, *self._entries])
                 raise ConfigError(
                     f"task {task.id!r}: depends_on: no task {name!r} was submitted; submit it"
                     f" before or together with this one ({hint})"
                 )
-        return self._intake.table([task])
 
-    def submit(self, task: Task, together: Collection[str] = ()) -> None:
+    def submit(
+        self, task: Task, together: Collection[str] = (), record: Records | None = None
+    ) -> None:
         """Take in a task. Its submit time may lie ahead, or behind: then it arrives at once.
 
         Args:
             task: arrives when its submit time has come and all it depends on has completed.
             together: ids of tasks that are submitted in one go with it.
+            record: what `check` said of it just before; None checks it here.
 
         Raises:
             StateError: a task of this id was submitted before.
             InfeasibleTaskError: the cluster can never hold it.
             ConfigError: a demand is not an amount of its kind, or it depends on an unknown task.
         """
-        record = self.check(task, together)
-        entry = Entry(task, len(self), int(to_us(task.submit_time_s)), record)
+        if record is None:
+            (record,) = self.check([task], together)
+        entry = Entry(task, self._serial, int(record["submit_us"][0]), record)
         self._entries[task.id] = entry
-        self.num_unfinished += 1
-        entry.needs.update(
-            name
-            for name in task.depends_on
-            if self._final_state_of(name) is not TaskState.COMPLETED
-        )
-        for name in entry.needs:
-            self._dependents.setdefault(name, []).append(entry)
+        self._serial += 1
+        for name in task.depends_on:
+            final = self._final_state_of(name)
+            if final is not TaskState.COMPLETED:
+                entry.needs.add(name)
+            if final is None:
+                self._dependents.setdefault(name, {})[task.id] = entry
         if not entry.needs:
-            self._await(entry)
+            self._arrivals.add(entry)
 
     def cancel_if_doomed(self, task_id: str, now_us: int) -> None:
         """Cancel a task just submitted if something it depends on can never complete."""
-        entry = self._entries[task_id]
-        for name in sorted(entry.needs):
+        entry = self._entries.get(task_id)
+        for name in sorted(entry.needs) if entry is not None else ():
             state = self._final_state_of(name)
-            if state is not None and not entry.state.is_final:
+            if state is not None:
                 self.end(task_id, TaskState.CANCELLED, _doom(name, state), now_us)
+                return
 
     def next_arrival_us(self) -> int | None:
         """The earliest submit time ahead, None if there is none."""
-        while self._arriving and self._arriving[0][2].state is not TaskState.SUBMITTED:
-            heapq.heappop(self._arriving)
-        return self._arriving[0][0] if self._arriving else None
+        return self._arrivals.next_us()
 
     def receive(self, now_us: int) -> Task | None:
         """Let the next task whose time has come be pending; None if there is none."""
-        next_us = self.next_arrival_us()
+        next_us = self._arrivals.next_us()
         if next_us is None or next_us > now_us:
             return None
-        entry = heapq.heappop(self._arriving)[2]
+        entry = self._arrivals.pop()
         self.admit(entry)
         return entry.task
 
@@ -169,7 +187,8 @@ class TaskQueue:
         entry.local = self._tables.add(entry.record)
         self._present.append(entry)
         arrive(self._tables.view, 0, entry.local)
-        self._tables.view.spans["kept_us"][0, entry.local] = entry.kept_us
+        if entry.kept_us:
+            self._tables.view.spans["kept_us"][0, entry.local] = entry.kept_us
         entry.state = TaskState.PENDING
 
     def start(self, local: int, nodes: tuple[int, ...] = ()) -> None:
@@ -257,19 +276,22 @@ class TaskQueue:
     def end(self, task_id: str, state: TaskState, reason: str = "", end_us: int = 0) -> None:
         """A task has reached a final state; its nodes are free, and what depends on it goes on.
 
-        Where it has not completed, tasks that depend on it are cancelled, and so forth.
+        Where it has not completed, tasks that depend on it are cancelled, and so forth. Nothing
+        happens to one that has ended already.
         """
-        ending = [(self.entry(task_id), state, reason)]
+        if self.state_of(task_id).is_final:
+            return
+        ending = [(self._entries[task_id], state, reason)]
         while ending:
             entry, final, why = ending.pop()
             if entry.state.is_final:
                 continue
             self._leave(entry)
             entry.state, entry.reason, entry.stopping = final, why, None
-            self.num_unfinished -= 1
+            self._forget(entry)
             if self._on_end is not None:
                 self._on_end(entry, end_us)
-            for dependent in self._dependents.pop(entry.task.id, ()):
+            for dependent in self._dependents.pop(entry.task.id, {}).values():
                 if final is TaskState.COMPLETED:
                     self._satisfy(dependent, entry.task.id)
                 else:
@@ -294,15 +316,21 @@ class TaskQueue:
                 for name in ("labels", "models", "task_class"):
                     self._tables.view.tasks[name][entry.local] = entry.record[name][0]
 
+    def find(self, task_id: str) -> Entry | None:
+        """What is known of an unfinished task; None if it is none."""
+        return self._entries.get(task_id)
+
     def entry(self, task_id: str) -> Entry:
-        """What is known of a task.
+        """What is known of an unfinished task.
 
         Raises:
-            StateError: no such task was submitted.
+            StateError: no such task was submitted, or it has ended.
         """
-        if task_id not in self._entries:
-            raise StateError(f"no task {task_id!r} was submitted")
-        return self._entries[task_id]
+        entry = self._entries.get(task_id)
+        if entry is None:
+            state = self.state_of(task_id).value
+            raise StateError(f"expected an unfinished task, got {task_id!r}: {state}")
+        return entry
 
     def entry_at(self, local: int) -> Entry | None:
         """What is known of the pending or running task of a local index; any integer will do."""
@@ -311,8 +339,23 @@ class TaskQueue:
         return self._present[local]
 
     def state_of(self, task_id: str) -> TaskState:
-        """Where a task is in its life; raises as `entry` does."""
-        return self.entry(task_id).state
+        """Where a task is in its life.
+
+        Raises:
+            StateError: no such task was submitted.
+        """
+        entry = self._entries.get(task_id)
+        state = entry.state if entry is not None else self.ended.state_of(task_id)
+        if state is None:
+            raise StateError(f"no task {task_id!r} was submitted")
+        return state
+
+    def reason_of(self, task_id: str) -> str:
+        """Why a task is in its final state, "" where there is nothing to say; see `state_of`."""
+        ending = None if task_id in self._entries else self.ended.get(task_id)
+        if ending is not None:
+            return ending.reason
+        return self.entry(task_id).reason
 
     def is_pending(self, local: int) -> bool:
         """Whether a policy may start the task of this local index; any integer may be asked for."""
@@ -329,34 +372,28 @@ class TaskQueue:
         Raises:
             StateError: it is neither.
         """
-        entry = self.entry(task_id)
-        if entry.local == NO_ROW:
-            state = entry.state.value
+        entry = self._entries.get(task_id)
+        if entry is None or entry.local == NO_ROW:
+            state = self.state_of(task_id).value
             raise StateError(f"expected a pending or running task, got {task_id!r}: {state}")
         return entry.local
 
     def _final_state_of(self, task_id: str) -> TaskState | None:
-        """How a task ended, now or before this queue began; None if it has not."""
-        entry = self._entries.get(task_id)
-        if entry is None:
-            return self._ended_before.get(task_id)
-        return entry.state if entry.state.is_final else None
-
-    def _ended(self, task_id: str) -> bool:
-        """Whether a task ended before this queue began."""
-        if task_id not in self._ended_before:
-            found = self.find_ended(task_id)
-            if found is not None:
-                self._ended_before[task_id] = found[1]
-        return task_id in self._ended_before
+        """How a task ended; None if it has not, or is about to be submitted."""
+        return None if task_id in self._entries else self.ended.state_of(task_id)
 
     def _satisfy(self, dependent: Entry, task_id: str) -> None:
         dependent.needs.discard(task_id)
         if not dependent.needs and not dependent.state.is_final:
-            self._await(dependent)
+            self._arrivals.add(dependent)
 
-    def _await(self, entry: Entry) -> None:
-        heapq.heappush(self._arriving, (entry.submit_us, entry.serial, entry))
+    def _forget(self, entry: Entry) -> None:
+        """Keep of a task that has ended only how it ended."""
+        self.ended.add(entry.task.id, Ending.of(entry))
+        del self._entries[entry.task.id]
+        for name in entry.needs:
+            self._dependents.get(name, {}).pop(entry.task.id, None)
+        self._arrivals.tidy(len(self._entries))
 
     def _leave(self, entry: Entry) -> None:
         """Take a task out of wherever it is in the tables."""

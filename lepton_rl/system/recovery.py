@@ -7,11 +7,11 @@ again if not; what was to be cancelled is cancelled.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from lepton_rl.core.errors import StateError
 from lepton_rl.core.nodes import NodeState
 from lepton_rl.core.tasks import TaskState
+from lepton_rl.system.ended import Ending
 from lepton_rl.system.executor import Executor, Resumable
 from lepton_rl.system.journal import Journal, Outcome, Phase, Recovered, TaskLife
 from lepton_rl.system.life import Entry, StopReason
@@ -34,13 +34,18 @@ _DETAIL = {
 _US = 1e6
 
 
-def ended_before(journal: Journal, task_id: str) -> tuple[Any, TaskState] | None:
-    """A task that ended before this scheduler began, and how; None if there was none.
+def ended_before(journal: Journal, task_id: str) -> Ending | None:
+    """How a task ended, perhaps before this scheduler began; None if there was none.
 
-    Of a task that the journal keeps no longer in full, only the latter is known.
+    Of a task that the journal keeps no longer in full, only the final state is known.
     """
     outcome = journal.outcome_of(task_id)
-    return None if outcome is None else (None, _FINAL[outcome])
+    if outcome is None:
+        return None
+    life = journal.find(task_id)
+    if life is None:
+        return Ending(_FINAL[outcome])
+    return Ending(_FINAL[outcome], life.detail, life.exit_code)
 
 
 def recover(system: Operations, journal: Journal) -> None:
@@ -154,7 +159,9 @@ def _adopt(system: Operations, entry: Entry, life: TaskLife, at_us: int) -> None
 
 def _stop_again(system: Operations, life: TaskLife) -> Entry | None:
     """Take up what was to be stopped; returns the task if the executor must be told so again."""
-    entry = system.queue.entry(life.task.id)
+    entry = system.queue.find(life.task.id)
+    if entry is None:
+        return None  # what it depends on has just been cancelled
     if not entry.state.is_on_nodes:
         if life.cancel_requested:
             system.queue.end(life.task.id, TaskState.CANCELLED, _CANCELLED, system.now_us)

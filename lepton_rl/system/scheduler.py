@@ -85,6 +85,9 @@ class Scheduler(Live):
             None learns it from what is submitted.
         prediction: predicts the run times that policies see, and learns from each end, e.g. a
             `lepton_rl.prediction.LiveEstimates`; None leaves them what users ask for.
+        keep_ended: of how many tasks that have ended, the latest, queue and monitor keep what
+            happened; None for all. A scheduler that lives for long should have a limit. With a
+            `monitor` of yours it is the monitor's.
 
     Attributes:
         queue: pending and running tasks, and where each task is in its life.
@@ -92,7 +95,8 @@ class Scheduler(Live):
         monitor: records, counts, utilisation, energy.
 
     Raises:
-        ConfigError: an unknown `event_batching`, or a quota that is no share.
+        ConfigError: an unknown `event_batching`, a quota that is no share, a `keep_ended` that is
+            no whole number >= 0, or one beside a monitor that has another.
     """
 
     def __init__(
@@ -108,17 +112,24 @@ class Scheduler(Live):
         journal: Journal | None = None,
         typical: Records | None = None,
         prediction: RunTimeEstimates | None = None,
+        keep_ended: int | None = None,
     ) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._batching = _batching(event_batching)
         self._policy, self._strict = policy, strict
-        self._executor = executor if executor is not None else SimulatedExecutor()
+        self._employ(executor if executor is not None else SimulatedExecutor())
         self._tables = Tables(node_table(cluster))
-        self.queue = TaskQueue(cluster, self._tables, self._reindex_policy, self._task_ended)
+        self.monitor = _monitor(cluster, monitor, keep_ended)
+        self.queue = TaskQueue(
+            cluster,
+            self._tables,
+            self._reindex_policy,
+            self._task_ended,
+            self.monitor.keep_ended,
+        )
         self._estimator = Estimator(prediction, self._prediction_failed)
         self.queue.on_arrival = self._estimator.arriving
         self.pool = ResourcePool(cluster, self._tables)
-        self.monitor = monitor if monitor is not None else Monitor(cluster)
         self._quotas = Quotas(quotas or {}, self._tables)
         self._recorder = Recorder()
         self._demands = Demands() if typical is None else None
@@ -150,15 +161,20 @@ class Scheduler(Live):
         Raises:
             StateError: no such task was submitted.
         """
-        return self.queue.state_of(task_id)
+        with self._changed:
+            return self.queue.state_of(task_id)
 
     def reason_of(self, task_id: str) -> str:
         """Why a task is in its final state, "" where there is nothing to say.
 
+        Nobody knows any more of a task that ended before the last `keep_ended`, unless there is a
+        journal.
+
         Raises:
             StateError: no such task was submitted.
         """
-        return self.queue.entry(task_id).reason
+        with self._changed:
+            return self.queue.reason_of(task_id)
 
     @locked
     def reservations(self) -> dict[str, str]:
@@ -263,7 +279,7 @@ class Scheduler(Live):
         from lepton_rl.system.recovery import ended_before, recover
 
         self._recorder = JournalRecorder(journal, self.pool)
-        self.queue.find_ended = partial(ended_before, journal)
+        self.queue.ended.find = partial(ended_before, journal)
         self._dates = True
         recover(self, journal)
         self._is_due = self.queue.num_unfinished > 0
@@ -285,13 +301,13 @@ class Scheduler(Live):
             twice = next(task.id for task in tasks if together[task.id] is not task)
             raise StateError(f"task {twice!r} is there twice; give each task its own id")
         require_acyclic(together)
-        records = [self.queue.check(task, together) for task in tasks]
+        records = self.queue.check(tasks, together)
         for task, record in zip(tasks, records, strict=True):
             self._quotas.require_possible(task, record)
         self._recorder.submitted(tasks, self.now_us)
-        for task in tasks:
-            self.queue.submit(task, together)
-            self.monitor.submitted(task.id, int(to_us(task.submit_time_s)))
+        for task, record in zip(tasks, records, strict=True):
+            self.queue.submit(task, together, record)
+            self.monitor.submitted(task.id, int(record["submit_us"][0]))
         self._learn_demands(records)
         for task in tasks:
             self.queue.cancel_if_doomed(task.id, self.now_us)
@@ -334,6 +350,17 @@ class Scheduler(Live):
                 f" and nothing is to come, so it would wait forever"
                 f" ({len(waiting)} tasks are pending)"
             )
+
+
+def _monitor(cluster: Cluster, monitor: Monitor | None, keep_ended: int | None) -> Monitor:
+    if monitor is None:
+        return Monitor(cluster, keep_ended=keep_ended)
+    if keep_ended not in (None, monitor.keep_ended):
+        raise ConfigError(
+            f"keep_ended: the monitor keeps {monitor.keep_ended} and the scheduler was told"
+            f" {keep_ended}; say it once, Monitor(cluster, keep_ended=...)"
+        )
+    return monitor
 
 
 def _batching(value: EventBatching | str) -> EventBatching:

@@ -52,11 +52,20 @@ def tasks_from(source: RecordedTasks | Iterable[Task]) -> Iterator[Task]:
     if not isinstance(source, RecordedTasks):
         yield from source
         return
-    intake = Intake(source.cluster)
+    intake = Intake(source.cluster, _tenant_numbers(source))
     for row, (task_id, run_us) in enumerate(zip(source.ids, source.run_us, strict=True)):
         task = intake.describe(source.tasks, row, str(task_id), int(run_us))
         tenant = "" if source.tenants is None else str(source.tenants[row])
-        yield replace(task, tenant=tenant) if tenant else task
+        yield task if task.tenant == tenant else replace(task, tenant=tenant)
+
+
+def _tenant_numbers(source: RecordedTasks) -> dict[str, int]:
+    """Tenant -> its number in the records of the first of its tasks."""
+    if source.tenants is None:
+        return {}
+    names, first = np.unique(source.tenants, return_index=True)
+    numbers = source.tasks["tenant"][first]
+    return dict(zip(names.tolist(), numbers.tolist(), strict=True))
 
 
 def estimates_of(source: RecordedTasks | Iterable[Task]) -> dict[str, int]:

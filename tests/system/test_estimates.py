@@ -219,6 +219,7 @@ def test_replaying_a_workload_with_predictions(policy: str) -> None:
     seen = predicted_workload(workload, LAST_TWO)
     system = Scheduler(seen.cluster, heuristic(policy))
     system.submit_all(seen)
+    limits = [system.queue.entry(name).task.requested_time_s for name in seen.ids.tolist()]
     system.run()
 
     rule = heuristic(policy).rule
@@ -226,7 +227,6 @@ def test_replaying_a_workload_with_predictions(policy: str) -> None:
     without = replay(workload.tasks, workload.run_us, workload.cluster, rule).start_us
     assert system.schedule().start_us.tolist() == simulated.tolist()
     assert (simulated != without).any(), "else the test proves nothing"
-    limits = [system.queue.entry(name).task.requested_time_s for name in seen.ids.tolist()]
     assert limits == (workload.tasks["requested_us"] / 1e6).tolist()
 
 

@@ -100,6 +100,11 @@ class Monitor:
         return self._records.all()
 
     @property
+    def keep_ended(self) -> int | None:
+        """How many records of tasks that have ended it keeps; None for all."""
+        return self._records.keep_ended
+
+    @property
     def num_forgotten(self) -> int:
         """Tasks that have ended and whose records are not kept any more."""
         return self._records.forgotten
@@ -135,7 +140,7 @@ class Monitor:
     def ended(self, task_id: str, end_us: int, outcome: TaskState, reason: str = "") -> None:
         """A task reached a final state."""
         self.outcomes[outcome.value] += 1
-        record = replace(self._records[task_id], end_us=end_us, outcome=outcome, reason=reason)
+        record = self._records[task_id].ended(end_us, outcome, reason)
         self._records.end(record)
         if outcome is TaskState.COMPLETED:
             self._measure(record, end_us)
@@ -237,7 +242,7 @@ class Monitor:
         record = self._records[task_id]
         if record.first_start_us is None:
             self.waits.observe(start_us - record.submit_us)
-        self._records.put(replace(record, start_us=start_us, nodes=nodes))
+        self._records.put(record.started(start_us, nodes))
 
     def _measure(self, record: TaskRecord, end_us: int) -> None:
         """Take in the figures of a task that has completed."""

@@ -54,6 +54,25 @@ class TaskRecord:
     reason: str = ""
     interruptions: tuple[Interruption, ...] = ()
 
+    def started(self, start_us: int, nodes: tuple[int, ...]) -> TaskRecord:
+        """The record once the task has started (again)."""
+        return TaskRecord(
+            self.task_id, self.submit_us, start_us, nodes=nodes, interruptions=self.interruptions
+        )
+
+    def ended(self, end_us: int, outcome: TaskState, reason: str) -> TaskRecord:
+        """The record once the task has ended for good."""
+        return TaskRecord(
+            self.task_id,
+            self.submit_us,
+            self.start_us,
+            end_us,
+            self.nodes,
+            outcome,
+            reason,
+            self.interruptions,
+        )
+
     @property
     def first_start_us(self) -> int | None:
         """When it first started (its wait ends there), None if it has not."""
@@ -89,6 +108,11 @@ class Records:
         self._by_id: dict[str, TaskRecord] = {}
         self._ended: deque[str] = deque()  # in order of their ends; empty if all are kept
         self.forgotten = 0
+
+    @property
+    def keep_ended(self) -> int | None:
+        """How many of tasks that have ended stay."""
+        return self._keep_ended
 
     def __getitem__(self, task_id: str) -> TaskRecord:
         return self._by_id[task_id]
