@@ -71,12 +71,14 @@ def compare(workload: Workload, spec: str) -> Scheduler:
 
 
 def require_same_runs(system: Scheduler, replayed: Replayed) -> None:
-    """The last run of each task, and the time that all its runs took."""
+    """When each task first started, its last run, and the time that all its runs took."""
     schedule, view = replayed.schedule, replayed.sim.state
-    last = [(record.submit_us, record.start_us, record.end_us) for record in system.records]
+    spans = [(record.submit_us, record.first_start_us, record.end_us) for record in system.records]
     columns = (schedule.submit_us, schedule.start_us, schedule.end_us)
-    assert_array_equal(np.array(last), np.column_stack(columns), "submit, start, end")
+    assert_array_equal(np.array(spans), np.column_stack(columns), "submit, start, end")
     assert_array_equal(system.schedule().nodes, schedule.nodes, "nodes")
+    last_us = [record.start_us for record in system.records]
+    assert_array_equal(last_us, view.spans["start_us"][0], "last start")
     served_us = [record.on_nodes_us for record in system.records]
     assert_array_equal(served_us, view.spans["served_us"][0], "service")
 

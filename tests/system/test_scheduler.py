@@ -448,5 +448,5 @@ def test_the_seven_steps_are_there_by_name_and_run(monkeypatch: pytest.MonkeyPat
 
     assert order == [
         "receive", "complete", "reserve", "assess", "balance", "execute", "feed_back",
-        "receive", "complete",
+        "receive", "complete", "reserve",
     ]  # fmt: skip
