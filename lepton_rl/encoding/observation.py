@@ -17,7 +17,7 @@ from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.fit import replica_capacity
 from lepton_rl.core.rules.placement import may_use
-from lepton_rl.core.tables import NO_TASK, Ints, View
+from lepton_rl.core.tables import NO_TASK, Ints, Records, View
 from lepton_rl.encoding.features import (
     CLUSTER_FEATURES,
     NODE_FEATURES,
@@ -30,6 +30,7 @@ from lepton_rl.encoding.window import (
     Workspace,
     gather_window,
     measure_room,
+    no_facts,
     workspace,
     write_window,
 )
@@ -71,7 +72,7 @@ def encode(view: View, b: int, may_wait: bool, obs: Observation) -> None:
         may_wait: whether the mask allows waiting (something must be left to happen).
         obs: buffers; row `b` of each is overwritten.
     """
-    encode_with(view, b, may_wait, obs, workspace_of(view, obs))
+    encode_with(view, b, may_wait, obs, no_facts(), workspace_of(view, obs))
 
 
 @compiled
@@ -81,12 +82,15 @@ def workspace_of(view: View, obs: Observation) -> Workspace:
 
 
 @compiled
-def encode_with(view: View, b: int, may_wait: bool, obs: Observation, work: Workspace) -> None:
-    """`encode` in work space that the caller keeps."""
+def encode_with(
+    view: View, b: int, may_wait: bool, obs: Observation, facts: Records, work: Workspace
+) -> None:
+    """`encode` with what the caller keeps: `facts_of` the task table, and work space."""
     measure_room(view, b, work)
     free = free_share(view.nodes, work.free)
-    requested_s, area_s = gather_window(view, b, obs.window, work)
-    write_window(view, b, free, requested_s, area_s, work, obs.window, obs.tasks)
+    requested_s, area_s = gather_window(view, b, facts, work, obs.window, obs.tasks)
+    count = max(1, view.status[b].num_pending)
+    write_window(view, b, free, requested_s / count, area_s / count, work, obs.window, obs.tasks)
     if view.status[b].num_critical > 0:  # only then is any node held
         _respect_holds(view, b, obs)
     slots = obs.window.shape[1]

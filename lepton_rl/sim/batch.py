@@ -16,6 +16,7 @@ from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import Records
 from lepton_rl.encoding.observation import Observation, empty_observation
+from lepton_rl.encoding.window import facts_of
 from lepton_rl.sim.episode import (
     BatchTable,
     EpisodeRule,
@@ -94,8 +95,16 @@ class BatchSimulator:
         self.rewards = np.zeros(batch, np.float64)
         self.terminated = np.zeros(batch, np.bool_)
         self._actions = np.zeros(batch, np.int64)
-        table = BatchTable(self.sim, self.obs, self._actions, self.rewards, self.terminated)
-        self._table = Handle(table)
+        self._table = Handle(
+            BatchTable(
+                sim=self.sim,
+                facts=facts_of(tasks, nodes),
+                obs=self.obs,
+                actions=self._actions,
+                rewards=self.rewards,
+                terminated=self.terminated,
+            )
+        )
         self._threads = SliceThreads(num_threads)
 
     def reset(self, b: int, first_row: int) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.dispatch import WAIT, start_head
-from lepton_rl.core.tables import Floats, Ints
+from lepton_rl.core.tables import Floats, Ints, Records
 from lepton_rl.encoding.observation import Observation, encode_with, workspace_of
 from lepton_rl.encoding.window import Workspace
 from lepton_rl.sim.events import advance, reset, start, start_promised
@@ -40,6 +40,7 @@ class BatchTable(NamedTuple):
     """`B` episodes, what is done in them, and what comes back."""
 
     sim: SimTable
+    facts: Records  # (rows,) `facts_of` the task table
     obs: Observation  # what the actions answer; overwritten by what follows them
     actions: Ints  # (B,) slot of the window, or its length for "wait"
     rewards: Floats  # (B,) out
@@ -106,7 +107,7 @@ def _observe(batch: BatchTable, b: int, rule: EpisodeRule, work: Workspace) -> N
     Once the episode is over, nothing is offered.
     """
     may_wait = rule.may_wait and _is_worth_waiting(batch.sim, b)
-    encode_with(batch.sim.state, b, may_wait, batch.obs, work)
+    encode_with(batch.sim.state, b, may_wait, batch.obs, batch.facts, work)
 
 
 @compiled
