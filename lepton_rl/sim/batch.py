@@ -63,6 +63,7 @@ class BatchSimulator:
         obs: observation buffers, overwritten by each call.
         rewards: `(batch,)` float64 of the last step.
         terminated: `(batch,)` bool of the last step.
+        paused: `(batch,)` bool, written by the caller: whom steps leave as they are.
 
     Raises:
         ConfigError: a size is out of range.
@@ -94,6 +95,7 @@ class BatchSimulator:
         self.obs: Observation = empty_observation(batch, slots, len(nodes.rows))
         self.rewards = np.zeros(batch, np.float64)
         self.terminated = np.zeros(batch, np.bool_)
+        self.paused = np.zeros(batch, np.bool_)
         self._actions = np.zeros(batch, np.int64)
         self._table = Handle(
             BatchTable(
@@ -101,6 +103,7 @@ class BatchSimulator:
                 facts=facts_of(tasks, nodes),
                 obs=self.obs,
                 actions=self._actions,
+                paused=self.paused,
                 rewards=self.rewards,
                 terminated=self.terminated,
             )

@@ -43,6 +43,7 @@ class BatchTable(NamedTuple):
     facts: Records  # (rows,) `facts_of` the task table
     obs: Observation  # what the actions answer; overwritten by what follows them
     actions: Ints  # (B,) slot of the window, or its length for "wait"
+    paused: NDArray[np.bool_]  # (B,) whom the next step leaves as they are, whatever their action
     rewards: Floats  # (B,) out
     terminated: NDArray[np.bool_]  # (B,) out
 
@@ -143,6 +144,8 @@ def first_masked(batch: BatchTable) -> int:
     """The first environment whose action its mask forbids, -1 if there is none."""
     slots = batch.obs.window.shape[1]
     for b in range(batch.actions.shape[0]):
+        if batch.paused[b]:
+            continue
         action = batch.actions[b]
         if action < 0 or action > slots or not batch.obs.action_mask[b, action]:
             return b
@@ -158,6 +161,8 @@ def step_range(batch: BatchTable, rule: EpisodeRule, first: int, last: int) -> N
     slots = batch.obs.window.shape[1]
     work = workspace_of(batch.sim.state, batch.obs)
     for b in range(first, last):
+        if batch.paused[b]:
+            continue
         action = batch.actions[b]
         head = WAIT if action == slots else batch.obs.window[b, action]
         batch.rewards[b] = step_head(batch.sim, b, head, rule)
