@@ -12,9 +12,12 @@ tuple, nor change which arrays it names.
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any, TypeVar
 
+import numpy as np
 from llvmlite import ir
+from numba import typeof
 from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.extending import (
@@ -26,9 +29,12 @@ from numba.core.extending import (
 )
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 
-__all__ = ["by_reference"]
+__all__ = ["Handle", "by_reference"]
 
 C = TypeVar("C", bound=type)
+
+_ADDRESS = "_lepton_address"
+"""Attribute of a `Handle` that compiled functions read."""
 
 
 class Reference(types.Type):
@@ -105,15 +111,33 @@ _OWNERS = 2
 
 @unbox(Reference)
 def _unbox_reference(reference: Any, given: Any, c: Any) -> Any:
-    fields = c.unbox(reference.pointee, given)
+    """Take the address of a `Handle`; copy the fields of a named tuple to the stack."""
+    builder, pointee = c.builder, c.context.get_value_type(reference.pointee)
+    fields = cgutils.alloca_once(builder, pointee, zfill=True)
+    pointer = cgutils.alloca_once_value(builder, fields)
+    is_error = cgutils.alloca_once_value(builder, cgutils.false_bit)
+    has_address = c.pyapi._get_function(
+        ir.FunctionType(ir.IntType(32), [c.pyapi.pyobj, c.pyapi.cstring]), "PyObject_HasAttrString"
+    )
+    name = c.context.insert_const_string(builder.module, _ADDRESS)
+    is_handle = cgutils.is_not_null(builder, builder.call(has_address, [given, name]))
+    with builder.if_else(is_handle) as (handle, tables):
+        with handle:
+            found = c.pyapi.object_getattr_string(given, _ADDRESS)
+            address = c.pyapi.long_as_longlong(found)
+            c.pyapi.decref(found)
+            builder.store(builder.inttoptr(address, pointee.as_pointer()), pointer)
+        with tables:
+            unboxed = c.unbox(reference.pointee, given)
+            assert unboxed.cleanup is None, "arrays need none"
+            builder.store(unboxed.value, fields)
+            builder.store(unboxed.is_error, is_error)
 
     def cleanup() -> None:
-        if fields.cleanup is not None:
-            fields.cleanup()
-        c.context.nrt.decref(c.builder, reference.pointee, fields.value)
+        # Without a tuple the fields are null, and nothing happens.
+        c.context.nrt.decref(builder, reference.pointee, builder.load(fields))
 
-    pointer = cgutils.alloca_once_value(c.builder, fields.value)
-    return NativeValue(pointer, is_error=fields.is_error, cleanup=cleanup)
+    return NativeValue(builder.load(pointer), is_error=builder.load(is_error), cleanup=cleanup)
 
 
 def by_reference(cls: C) -> C:
@@ -131,3 +155,44 @@ def _plain_type(value: Any, context: Any) -> Any:
     if not (isinstance(value, tuple) and hasattr(value, "_fields")):
         return typeof_impl(value, context)
     return types.NamedTuple([_plain_type(each, context) for each in value], type(value))
+
+
+class Handle:
+    """Tables that were made ready once for many calls.
+
+    Compiled functions take it in the place of the tables. Otherwise they look at every array of
+    them in each call, which takes longer than one step of a simulation.
+
+    The arrays stay alive as long as the handle does. They keep their memory: NumPy refuses to
+    resize an array that something else refers to.
+
+    Args:
+        tables: a `@by_reference` tuple of arrays and of such tuples.
+
+    Raises:
+        TypeError: it is something else, or has a field of another kind.
+    """
+
+    __slots__ = ("_block", "_lepton_address", "_numba_type_", "tables")
+
+    def __init__(self, tables: Any) -> None:
+        self._numba_type_ = typeof(tables)
+        if not isinstance(self._numba_type_, Reference):
+            raise TypeError(f"expected a @by_reference tuple, got {type(tables).__name__}")
+        self.tables = tables
+        self._block = np.array(_words(tables), np.int64)
+        self._lepton_address = self._block.ctypes.data
+
+    def __reduce__(self) -> tuple[type[Handle], tuple[Any]]:
+        return Handle, (self.tables,)
+
+
+def _words(value: Any) -> list[int]:
+    """What Numba's structure of `value` holds, in 64-bit words."""
+    if isinstance(value, tuple):
+        return [word for each in value for word in _words(each)]
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"expected arrays and tuples of them, got {type(value).__name__}")
+    owners = [0] * _OWNERS  # nobody counts references to borrowed arrays
+    sizes = [math.prod(value.shape), value.itemsize]
+    return [*owners, *sizes, value.ctypes.data, *value.shape, *value.strides]

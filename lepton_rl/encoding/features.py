@@ -7,17 +7,13 @@ beyond `FEATURE_LIMIT`, so that a policy trained on one cluster can run on anoth
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.fit import gang_capacity
 from lepton_rl.core.rules.lepton import node_load
-from lepton_rl.core.rules.times import remaining_us
-from lepton_rl.core.tables import NO_TASK, NodeTable, PoolTable, Records, View
+from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View
+from lepton_rl.encoding.logarithm import log10
 
 __all__ = [
     "CLUSTER_FEATURES",
@@ -29,7 +25,6 @@ __all__ = [
     "free_share",
     "log_scale",
     "write_node",
-    "write_task",
 ]
 
 Float32s = NDArray[np.float32]
@@ -81,12 +76,7 @@ CLUSTER_FEATURES = (
 @compiled
 def log_scale(value: float, scale: float) -> float:
     """log10(1 + value) / scale, for value >= 0."""
-    return math.log10(1.0 + max(value, 0.0)) / scale
-
-
-@compiled
-def _within_limit(value: float) -> float:
-    return min(max(value, -FEATURE_LIMIT), FEATURE_LIMIT)
+    return log10(1.0 + max(value, 0.0)) / scale
 
 
 @compiled
@@ -101,64 +91,18 @@ def dominant_share(tasks: Records, nodes: NodeTable, row: int) -> float:
 
 
 @compiled
-def free_share(nodes: NodeTable, pool: PoolTable, b: int) -> float:
-    """Share of the cluster that is free, of its scarcest kind (0 to 1)."""
-    scarcest = 1.0
-    for k in range(nodes.total.shape[0]):
-        free = 0
-        for m in range(nodes.rows.shape[0]):
-            free += pool.rows[b, m].free[k]
-        if nodes.total[k] > 0:
-            scarcest = min(scarcest, free / nodes.total[k])
-    return scarcest
-
-
-@compiled
-def write_task(
-    view: View,
-    b: int,
-    local: int,
-    rank: float,
-    free: float,
-    mean_requested_s: float,
-    mean_area_s: float,
-    out: Float32s,
-    slot: int,
-) -> None:
-    """Write the features of one pending task; `fits` as if no node were held.
+def free_share(nodes: NodeTable, free: Ints) -> float:
+    """Share of the cluster that is free, of its scarcest kind (0 to 1).
 
     Args:
-        view: what there is to see.
-        b: environment.
-        local: the task's local index.
-        rank: its position in the queue over the number pending, 0 to 1.
-        free: free share of the cluster, 0 to 1.
-        mean_requested_s: mean requested time of the pending tasks in s.
-        mean_area_s: mean of their requested times x shares of the cluster, in s.
-        out: `(B, Q, F)` float32; `out[b, slot]` is overwritten.
-        slot: of the window.
+        nodes: node table.
+        free: `(K,)` units that are free on all nodes together.
     """
-    tasks, now_us = view.tasks, view.status[b].now_us
-    row = view.status[b].first_row + local
-    requested_s = remaining_us(view, b, local) / MICROSECOND
-    wait_s = (now_us - tasks[row].submit_us) / MICROSECOND
-    share = dominant_share(tasks, view.nodes, row)
-    area_s = requested_s * share
-    fits = gang_capacity(tasks, view.nodes, view.pool, b, row) >= tasks[row].replicas
-    out[b, slot, 0] = log_scale(requested_s, 6.0)
-    out[b, slot, 1] = share
-    out[b, slot, 2] = max(-1.0, 1.0 + math.log10(max(share, 1e-9)) / 4.0)
-    out[b, slot, 3] = log_scale(area_s, 6.0)
-    out[b, slot, 4] = log_scale(wait_s, 6.0)
-    out[b, slot, 5] = _within_limit(log_scale(wait_s / requested_s, 4.0))
-    out[b, slot, 6] = 1.0 if fits else 0.0
-    out[b, slot, 7] = free - share
-    out[b, slot, 8] = rank
-    out[b, slot, 9] = _within_limit(math.log10(requested_s / mean_requested_s) / 4.0)
-    relative_area = max(area_s, 1e-9) / max(mean_area_s, 1e-9)
-    out[b, slot, 10] = _within_limit(math.log10(relative_area) / 4.0)
-    out[b, slot, 11] = min(max(tasks[row].urgency / 10.0, -1.0), 1.0)
-    out[b, slot, 12] = 1.0 if tasks[row].critical else 0.0
+    scarcest = 1.0
+    for k in range(nodes.total.shape[0]):
+        if nodes.total[k] > 0:
+            scarcest = min(scarcest, free[k] / nodes.total[k])
+    return scarcest
 
 
 @compiled

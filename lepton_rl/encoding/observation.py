@@ -17,20 +17,25 @@ from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.fit import replica_capacity
 from lepton_rl.core.rules.placement import may_use
-from lepton_rl.core.rules.times import remaining_us
-from lepton_rl.core.tables import NO_TASK, Ints, View
+from lepton_rl.core.tables import NO_TASK, Ints, Records, View
 from lepton_rl.encoding.features import (
     CLUSTER_FEATURES,
     NODE_FEATURES,
     TASK_FEATURES,
-    dominant_share,
     free_share,
     log_scale,
     write_node,
-    write_task,
+)
+from lepton_rl.encoding.window import (
+    Workspace,
+    gather_window,
+    measure_room,
+    no_facts,
+    workspace,
+    write_window,
 )
 
-__all__ = ["Observation", "empty_observation", "encode"]
+__all__ = ["Observation", "empty_observation", "encode", "encode_with", "workspace_of"]
 
 _FITS = TASK_FEATURES.index("fits")
 
@@ -67,44 +72,41 @@ def encode(view: View, b: int, may_wait: bool, obs: Observation) -> None:
         may_wait: whether the mask allows waiting (something must be left to happen).
         obs: buffers; row `b` of each is overwritten.
     """
-    count, slots = view.status[b].num_pending, obs.window.shape[1]
-    free = free_share(view.nodes, view.pool, b)
-    requested_sum_s, area_sum_s = _pending_work(view, b)
-    for slot in range(slots):
-        position = _position(slot, slots, count)
-        obs.action_mask[b, slot] = position >= 0
-        if position < 0:
-            obs.window[b, slot] = NO_TASK
-            for feature in range(obs.tasks.shape[2]):
-                obs.tasks[b, slot, feature] = 0.0
-            continue
-        local = view.pending[b, position]
-        obs.window[b, slot] = local
-        rank = position / count
-        mean_s, mean_area_s = requested_sum_s / count, area_sum_s / count
-        write_task(view, b, local, rank, free, mean_s, mean_area_s, obs.tasks, slot)
-    if view.status[b].num_critical > 0:  # only then is any node held
-        _respect_holds(view, b, obs)
-    obs.action_mask[b, slots] = may_wait
-    for m in range(view.nodes.rows.shape[0]):
-        write_node(view, b, m, obs.nodes)
-    _write_cluster(view, b, free, requested_sum_s, area_sum_s, obs)
+    encode_with(view, b, may_wait, obs, no_facts(), workspace_of(view, obs))
 
 
 @compiled
-def _position(slot: int, slots: int, count: int) -> int:
-    """Place in the queue of `count` tasks that `slot` shows, -1 if it shows none."""
-    if count <= slots:
-        return slot if slot < count else -1
-    oldest = slots - slots // 2
-    return slot if slot < oldest else count - slots + slot
+def workspace_of(view: View, obs: Observation) -> Workspace:
+    """Work space for `encode_with`, which environments that run one by one may share."""
+    return workspace(obs.window.shape[1], view.nodes.total.shape[0])
+
+
+@compiled
+def encode_with(
+    view: View, b: int, may_wait: bool, obs: Observation, facts: Records, work: Workspace
+) -> None:
+    """`encode` with what the caller keeps: `facts_of` the task table, and work space."""
+    measure_room(view, b, work)
+    free = free_share(view.nodes, work.free)
+    requested_s, area_s = gather_window(view, b, facts, work, obs.window, obs.tasks)
+    count = max(1, view.status[b].num_pending)
+    write_window(view, b, free, requested_s / count, area_s / count, work, obs.window, obs.tasks)
+    if view.status[b].num_critical > 0:  # only then is any node held
+        _respect_holds(view, b, obs)
+    slots = obs.window.shape[1]
+    for slot in range(slots):
+        obs.action_mask[b, slot] = obs.window[b, slot] != NO_TASK
+    obs.action_mask[b, slots] = may_wait
+    for m in range(view.nodes.rows.shape[0]):
+        write_node(view, b, m, obs.nodes)
+    _write_cluster(view, b, free, requested_s, area_s, obs)
 
 
 @compiled
 def _respect_holds(view: View, b: int, obs: Observation) -> None:
     """Clear `fits` of the tasks that have room only on nodes held for another task.
 
-    A pass of its own, because within `write_task` it would slow every observation by a tenth.
+    A pass of its own, because it would slow every observation by a tenth.
     """
     for slot in range(obs.window.shape[1]):
         local = obs.window[b, slot]
@@ -121,20 +123,6 @@ def _fits_beside_holds(view: View, b: int, local: int) -> bool:
         if may_use(view, b, pool, b, local, row, now_us, m):
             room += replica_capacity(tasks, view.nodes, pool, b, row, m)
     return room >= tasks[row].replicas
-
-
-@compiled
-def _pending_work(view: View, b: int) -> tuple[float, float]:
-    """Sums over the pending tasks: requested times, and these times the share asked for, in s."""
-    requested_sum_s = 0.0
-    area_sum_s = 0.0
-    for position in range(view.status[b].num_pending):
-        local = view.pending[b, position]
-        row = view.status[b].first_row + local
-        requested_s = remaining_us(view, b, local) / MICROSECOND
-        requested_sum_s += requested_s
-        area_sum_s += requested_s * dominant_share(view.tasks, view.nodes, row)
-    return requested_sum_s, area_sum_s
 
 
 @compiled

@@ -56,6 +56,7 @@ class EnvironmentConfig(Settings):
         skip_forced: do not ask when one task is pending and waiting is not offered.
         strict: refuse a masked action with an error; otherwise it counts as an incident and the
             oldest pending task is taken instead.
+        num_threads: threads that step large batches; results are the same with any.
     """
 
     workload: WorkloadConfig = WorkloadConfig()
@@ -68,6 +69,7 @@ class EnvironmentConfig(Settings):
     may_wait: bool = False
     skip_forced: bool = True
     strict: bool = False
+    num_threads: int = Field(default=1, ge=1, le=1024)
 
     @classmethod
     def of(

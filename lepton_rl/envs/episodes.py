@@ -121,4 +121,5 @@ class Episodes:
             episode_tasks=self.length,
             slots=config.slots,
             rule=config.rule(),
+            num_threads=config.num_threads,
         )

@@ -14,10 +14,8 @@ from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.envs.spaces import (
     action_space,
-    observation_of,
     observation_space,
     refuse_rendering,
-    replace_masked,
 )
 
 __all__ = ["SchedulingEnv"]
@@ -93,6 +91,9 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
         self.observation_space = observation_space(self.config.slots, num_nodes)
         self.action_space = action_space(self.config.slots)
         self._closed = False
+        buffers = self.simulator.obs
+        self._tasks, self._nodes, self._cluster = (each[0] for each in buffers[:3])
+        self._mask = buffers.action_mask.view(np.int8)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -118,12 +119,10 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
             ConfigError: the action is not a whole number.
         """
         self._require_open()
-        actions = self.simulator.checked(np.expand_dims(action, 0))
-        incident = False
-        if not self.config.strict:
-            actions, replaced = replace_masked(actions, self.simulator.obs.action_mask)
-            incident = bool(replaced[0])
-        self.simulator.step(actions)
+        chosen = self._chosen(action)
+        mask = self._mask[0]
+        incident = not self.config.strict and not (0 <= chosen < len(mask) and mask[chosen])
+        self.simulator.step_one(0 if incident else chosen)
         terminated = bool(self.simulator.terminated[0])
         obs = self._observation()
         info = {"action_mask": obs["action_mask"].copy(), "incident": incident}
@@ -131,17 +130,31 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
             info["metric"] = self.simulator.mean_cost(0)
         return obs, float(self.simulator.rewards[0]), terminated, False, info
 
+    def _chosen(self, action: Any) -> int:
+        """The action as a number that the simulator can hold.
+
+        Raises:
+            ConfigError: it is not a whole number.
+        """
+        if type(action) is not int and type(action) is not np.int64:
+            return int(self.simulator.checked(np.expand_dims(action, 0))[0])
+        return int(action)
+
     def close(self) -> None:
         """After this, `reset` and `step` raise `StateError`."""
         self._closed = True
 
     def action_masks(self) -> NDArray[np.bool_]:
         """`(Q + 1,)` bool, under the name that sb3-contrib asks for."""
-        mask: NDArray[np.bool_] = self.simulator.obs.action_mask[0].copy()
-        return mask
+        return self._mask[0].astype(np.bool_)
 
     def _observation(self) -> Obs:
-        return {name: values[0] for name, values in observation_of(self.simulator.obs).items()}
+        return {
+            "tasks": self._tasks.copy(),
+            "nodes": self._nodes.copy(),
+            "cluster": self._cluster.copy(),
+            "action_mask": self._mask[0].copy(),
+        }
 
     def _require_open(self) -> None:
         if self._closed:

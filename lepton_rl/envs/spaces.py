@@ -59,7 +59,7 @@ def observation_of(obs: Observation) -> dict[str, NDArray[np.generic]]:
         "tasks": obs.tasks.copy(),
         "nodes": obs.nodes.copy(),
         "cluster": obs.cluster.copy(),
-        "action_mask": obs.action_mask.astype(np.int8),
+        "action_mask": obs.action_mask.view(np.int8).copy(),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_rl.core.by_reference import Handle
 from lepton_rl.core.checks import shown
 from lepton_rl.core.errors import ConfigError, InfeasibleDecisionError, StateError
 from lepton_rl.core.intake import node_table
@@ -15,8 +16,17 @@ from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import Records
 from lepton_rl.encoding.observation import Observation, empty_observation
-from lepton_rl.sim.episode import EpisodeRule, reset_episode, step_batch
+from lepton_rl.encoding.window import facts_of
+from lepton_rl.sim.episode import (
+    BatchTable,
+    EpisodeRule,
+    first_masked,
+    reset_episode,
+    step_batch,
+    step_range,
+)
 from lepton_rl.sim.objective import Objective
+from lepton_rl.sim.slices import SliceThreads
 from lepton_rl.sim.tables import SimTable, empty_sim
 
 __all__ = ["BatchSimulator", "episode_rule"]
@@ -45,11 +55,15 @@ class BatchSimulator:
         episode_tasks: tasks of an episode (>= 1).
         slots: task slots of the observation window (>= 2).
         rule: what surrounds the learned choice.
+        num_threads: threads that step large batches (>= 1); what comes out is the same with any.
+
+    All arrays stay where they are as long as the simulator lives: each call writes into the same.
 
     Attributes:
         obs: observation buffers, overwritten by each call.
         rewards: `(batch,)` float64 of the last step.
         terminated: `(batch,)` bool of the last step.
+        paused: `(batch,)` bool, written by the caller: whom steps leave as they are.
 
     Raises:
         ConfigError: a size is out of range.
@@ -65,7 +79,10 @@ class BatchSimulator:
         episode_tasks: int,
         slots: int,
         rule: EpisodeRule,
+        num_threads: int = 1,
     ) -> None:
+        if num_threads < 1:
+            raise ConfigError(f"num_threads: expected at least 1, got {num_threads}")
         if batch < 1 or slots < 2 or not 1 <= episode_tasks <= len(run_us):
             raise ConfigError(
                 f"expected batch >= 1, slots >= 2 and 1 <= episode_tasks <= {len(run_us)} tasks of"
@@ -78,6 +95,20 @@ class BatchSimulator:
         self.obs: Observation = empty_observation(batch, slots, len(nodes.rows))
         self.rewards = np.zeros(batch, np.float64)
         self.terminated = np.zeros(batch, np.bool_)
+        self.paused = np.zeros(batch, np.bool_)
+        self._actions = np.zeros(batch, np.int64)
+        self._table = Handle(
+            BatchTable(
+                sim=self.sim,
+                facts=facts_of(tasks, nodes),
+                obs=self.obs,
+                actions=self._actions,
+                paused=self.paused,
+                rewards=self.rewards,
+                terminated=self.terminated,
+            )
+        )
+        self._threads = SliceThreads(num_threads)
 
     def reset(self, b: int, first_row: int) -> None:
         """Begin an episode of environment `b` at task `first_row`.
@@ -90,7 +121,7 @@ class BatchSimulator:
             raise ConfigError(f"environment must be one of 0..{self.batch - 1}, got {b}")
         if not 0 <= first_row <= last:
             raise ConfigError(f"episode start must be a task in 0..{last}, got {first_row}")
-        reset_episode(self.sim, b, first_row, self.episode_tasks, self.rule, self.obs)
+        reset_episode(self._table, b, first_row, self.episode_tasks, self.rule)
 
     def step(self, actions: NDArray[np.int64] | Sequence[int]) -> None:
         """Act in every environment; results are in `obs`, `rewards` and `terminated`.
@@ -103,19 +134,45 @@ class BatchSimulator:
             StateError: the episode of an environment is over or never began; nothing has moved.
             ConfigError: not one whole number an environment.
         """
-        array = self.checked(actions)
-        wrong = step_batch(self.sim, array, self.rule, self.obs, self.rewards, self.terminated)
+        self._actions[:] = self.checked(actions)
+        wrong = self._step()
+        if wrong >= 0:
+            raise self._refusal(wrong)
+
+    def step_one(self, action: int) -> None:
+        """`step` of a batch of one environment, without a look at what `action` is."""
+        self._actions[0] = action
+        wrong = step_batch(self._table, self.rule)
+        if wrong >= 0:
+            raise self._refusal(wrong)
+
+    def _step(self) -> int:
+        """Do `self._actions`; returns what `step_batch` does."""
+        if self._threads.num_threads == 1:
+            return step_batch(self._table, self.rule)
+        wrong = first_masked(self._table)
         if wrong < 0:
-            return
+            self._threads.run(self._step_slice, self.batch)
+        return wrong
+
+    def _step_slice(self, first: int, last: int) -> None:
+        step_range(self._table, self.rule, first, last)
+
+    def _refusal(self, wrong: int) -> InfeasibleDecisionError | StateError:
+        """Why environment `wrong` cannot do its action."""
         allowed = np.flatnonzero(self.obs.action_mask[wrong])
         if len(allowed) == 0:
-            raise StateError(
+            return StateError(
                 f"environment {wrong}: its episode is over or has not begun; call reset before step"
             )
-        raise InfeasibleDecisionError(
-            f"environment {wrong}: action {int(array[wrong])} is masked; allowed:"
+        return InfeasibleDecisionError(
+            f"environment {wrong}: action {int(self._actions[wrong])} is masked; allowed:"
             f" {allowed[:10].tolist()}{' ...' if len(allowed) > 10 else ''}"
         )
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.close()
 
     def checked(self, actions: NDArray[np.int64] | Sequence[int]) -> NDArray[np.int64]:
         """`(batch,)` int64 actions, which may still be masked.
@@ -129,7 +186,7 @@ class BatchSimulator:
                 f"actions: expected {self.batch} whole numbers, one an environment, got"
                 f" {shown(actions)} of shape {array.shape}"
             )
-        return np.ascontiguousarray(array, np.int64)
+        return array.astype(np.int64, copy=False)
 
     def mean_cost(self, b: int) -> float:
         """Objective accrued so far over the episode's tasks; at the end, the mean metric."""

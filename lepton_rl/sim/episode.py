@@ -13,23 +13,40 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.dispatch import WAIT, start_head
-from lepton_rl.core.tables import Floats, Ints
-from lepton_rl.encoding.observation import Observation, encode
+from lepton_rl.core.tables import Floats, Ints, Records
+from lepton_rl.encoding.observation import Observation, encode_with, workspace_of
+from lepton_rl.encoding.window import Workspace
 from lepton_rl.sim.events import advance, reset, start_promised
 from lepton_rl.sim.runs import start
 from lepton_rl.sim.tables import SimTable
 
 __all__ = [
+    "BatchTable",
     "EpisodeRule",
+    "first_masked",
     "is_over",
-    "observe",
     "reset_episode",
     "settle",
     "step_batch",
     "step_head",
+    "step_range",
 ]
+
+
+@by_reference
+class BatchTable(NamedTuple):
+    """`B` episodes, what is done in them, and what comes back."""
+
+    sim: SimTable
+    facts: Records  # (rows,) `facts_of` the task table
+    obs: Observation  # what the actions answer; overwritten by what follows them
+    actions: Ints  # (B,) slot of the window, or its length for "wait"
+    paused: NDArray[np.bool_]  # (B,) whom the next step leaves as they are, whatever their action
+    rewards: Floats  # (B,) out
+    terminated: NDArray[np.bool_]  # (B,) out
 
 
 class EpisodeRule(NamedTuple):
@@ -91,22 +108,23 @@ def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
 
 
 @compiled
-def observe(sim: SimTable, b: int, rule: EpisodeRule, obs: Observation) -> None:
+def _observe(batch: BatchTable, b: int, rule: EpisodeRule, work: Workspace) -> None:
     """Write the observation of environment `b`; waiting is offered while something can happen.
 
     Once the episode is over, nothing is offered.
     """
-    encode(sim.state, b, rule.may_wait and _is_worth_waiting(sim, b), obs)
+    may_wait = rule.may_wait and _is_worth_waiting(batch.sim, b)
+    encode_with(batch.sim.state, b, may_wait, batch.obs, batch.facts, work)
 
 
 @compiled
 def reset_episode(
-    sim: SimTable, b: int, first_row: int, num_tasks: int, rule: EpisodeRule, obs: Observation
+    batch: BatchTable, b: int, first_row: int, num_tasks: int, rule: EpisodeRule
 ) -> None:
     """Begin an episode and stop at its first decision, which is always asked."""
-    reset(sim, b, first_row, num_tasks)
-    settle(sim, b, rule, False)
-    observe(sim, b, rule, obs)
+    reset(batch.sim, b, first_row, num_tasks)
+    settle(batch.sim, b, rule, False)
+    _observe(batch, b, rule, workspace_of(batch.sim.state, batch.obs))
 
 
 @compiled
@@ -128,34 +146,44 @@ def step_head(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> float:
 
 
 @compiled
-def step_batch(
-    sim: SimTable,
-    actions: Ints,
-    rule: EpisodeRule,
-    obs: Observation,
-    rewards: Floats,
-    terminated: NDArray[np.bool_],
-) -> int:
+def first_masked(batch: BatchTable) -> int:
+    """The first environment whose action its mask forbids, -1 if there is none."""
+    slots = batch.obs.window.shape[1]
+    for b in range(batch.actions.shape[0]):
+        if batch.paused[b]:
+            continue
+        action = batch.actions[b]
+        if action < 0 or action > slots or not batch.obs.action_mask[b, action]:
+            return b
+    return -1
+
+
+@compiled
+def step_range(batch: BatchTable, rule: EpisodeRule, first: int, last: int) -> None:
+    """Step environments `first` to `last` (not included); their actions are allowed.
+
+    Ranges that do not overlap may be stepped at the same time.
+    """
+    slots = batch.obs.window.shape[1]
+    work = workspace_of(batch.sim.state, batch.obs)
+    for b in range(first, last):
+        if batch.paused[b]:
+            continue
+        action = batch.actions[b]
+        head = WAIT if action == slots else batch.obs.window[b, action]
+        batch.rewards[b] = step_head(batch.sim, b, head, rule)
+        batch.terminated[b] = is_over(batch.sim, b)
+        _observe(batch, b, rule, work)
+
+
+@compiled
+def step_batch(batch: BatchTable, rule: EpisodeRule) -> int:
     """Step every environment.
 
-    Args:
-        sim: state.
-        actions: `(B,)` slot of the window, or its length for "wait".
-        rule: what surrounds the choice.
-        obs: the observations the actions answer; overwritten by the next ones.
-        rewards: `(B,)` out.
-        terminated: `(B,)` out.
-
     Returns:
-        -1, or the first environment whose action the mask forbids; then nothing has moved.
+        What `first_masked` does; where that is an environment, nothing has moved.
     """
-    slots = obs.window.shape[1]
-    for b in range(actions.shape[0]):
-        if actions[b] < 0 or actions[b] > slots or not obs.action_mask[b, actions[b]]:
-            return b
-    for b in range(actions.shape[0]):
-        head = WAIT if actions[b] == slots else obs.window[b, actions[b]]
-        rewards[b] = step_head(sim, b, head, rule)
-        terminated[b] = is_over(sim, b)
-        observe(sim, b, rule, obs)
-    return -1
+    wrong = first_masked(batch)
+    if wrong < 0:
+        step_range(batch, rule, 0, batch.actions.shape[0])
+    return wrong

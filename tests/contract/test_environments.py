@@ -62,6 +62,12 @@ def some_action(env: SchedulingEnv, rng: np.random.Generator) -> np.int64:
     return np.int64(rng.choice(np.flatnonzero(env.action_masks())))
 
 
+def some_actions(env: SchedulingVectorEnv, rng: np.random.Generator) -> np.ndarray:
+    """Random actions that the masks allow; 0 where nothing is left to choose."""
+    masks = env.action_masks()
+    return np.array([rng.choice(np.flatnonzero(mask)) if mask.any() else 0 for mask in masks])
+
+
 def rollout(env: SchedulingEnv, seed: int | None, steps: int = 200) -> Iterator[Step]:
     """Observation, reward, end and info of `steps` random steps over several episodes."""
     rng = np.random.default_rng(1)
@@ -333,26 +339,84 @@ def test_there_is_nothing_to_render(build: Build, mode: Any) -> None:
 
 
 @every_id
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
 @pytest.mark.parametrize("seed", [11, [5, None, 5, 8]], ids=["one seed", "a list"])
-def test_many_at_once_are_as_many_single_ones(name: str, seed: Any) -> None:
+def test_many_at_once_are_as_many_single_ones(name: str, seed: Any, mode: AutoresetMode) -> None:
     """Step by step over several episodes, with incidents, to the last key of `info`.
 
     Where a list has no seed for an environment, its generator goes on from the seed before.
     """
-    batch = make_vector(name, 4)
-    singles = SyncVectorEnv([lambda: make(name)] * 4, autoreset_mode=AutoresetMode.SAME_STEP)
+    batch = make_vector(name, 4, autoreset_mode=mode)
+    singles = SyncVectorEnv([lambda: make(name)] * 4, autoreset_mode=mode)
     ours, theirs = DictInfoToList(batch), DictInfoToList(singles)
     for each in (ours, theirs):
         each.reset(seed=23)
     require_equal(ours.reset(seed=seed), theirs.reset(seed=seed))
     rng, ended = np.random.default_rng(9), np.zeros(4, np.int64)
     while ended.min() < 2:
-        actions = np.array([rng.choice(np.flatnonzero(mask)) for mask in batch.action_masks()])
+        actions = some_actions(batch, rng)
         actions[rng.random(4) < 0.1] = SHORT["slots"]  # masked
         got, expected = ours.step(actions), theirs.step(actions)
         for one, other in zip((*got[:4], *got[4]), (*expected[:4], *expected[4]), strict=True):
             require_equal(one, other)
         ended += got[2]
+
+
+@every_id
+def test_without_autoreset_who_has_ended_begins_when_told(name: str) -> None:
+    """The others go on as if nothing had happened; as `SyncVectorEnv` does it."""
+    mode = AutoresetMode.DISABLED
+    batch = make_vector(name, 4, autoreset_mode=mode)
+    singles = SyncVectorEnv([lambda: make(name)] * 4, autoreset_mode=mode)
+    ours, theirs = DictInfoToList(batch), DictInfoToList(singles)
+    require_equal(ours.reset(seed=3), theirs.reset(seed=3))
+    rng, resets = np.random.default_rng(2), 0
+    while resets < 6:
+        actions = some_actions(batch, rng)
+        got, expected = ours.step(actions), theirs.step(actions)
+        for one, other in zip((*got[:4], *got[4]), (*expected[:4], *expected[4]), strict=True):
+            require_equal(one, other)
+        if got[2].any():
+            with pytest.raises(StateError, match="call reset before step"):
+                batch.step(np.zeros(4, np.int64))
+            resets += int(got[2].sum())
+            again = [each.reset(options={"reset_mask": got[2].copy()}) for each in (ours, theirs)]
+            require_equal(again[0][0], again[1][0])
+
+
+@pytest.mark.parametrize("mask", [[True] * 3, np.ones(2, bool), np.zeros(3, bool), np.ones(3)])
+def test_a_reset_mask_names_some_environments(mask: Any) -> None:
+    env = make_vector(FIRST, 3, autoreset_mode="disabled")
+    env.reset()
+    with pytest.raises(ConfigError, match="reset_mask must be an array of 3 bools"):
+        env.reset(options={"reset_mask": mask})
+
+
+def test_an_unknown_autoreset_mode_is_refused() -> None:
+    with pytest.raises(ConfigError, match="next-step, same-step, disabled, got 'never'"):
+        make_vector(FIRST, 2, autoreset_mode="never")
+
+
+@every_id
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_the_mode_can_be_chosen_when_it_is_made(name: str, mode: AutoresetMode) -> None:
+    env = gymnasium.make_vec(name, 2, autoreset_mode=mode, **SHORT)
+
+    assert env.metadata["autoreset_mode"] is mode
+    env.close()
+
+
+@every_id
+def test_threads_change_nothing(name: str) -> None:
+    """Both numbers of environments leave slices of unlike length; all bits are compared."""
+    for num_envs in (130, 201):
+        one, two = (make_vector(name, num_envs, num_threads=count) for count in (1, 2))
+        require_equal(one.reset(seed=1), two.reset(seed=1))
+        rng = np.random.default_rng(0)
+        for _ in range(40):
+            actions = some_actions(one, rng)
+            require_equal(one.step(actions), two.step(actions))
+        two.close()
 
 
 @every_id

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.resources import CARD
-from lepton_rl.core.tables import NodeTable, PoolTable, Records
+from lepton_rl.core.tables import NodeTable, PoolTable, Records, View
 
-__all__ = ["give_back", "retake", "take"]
+__all__ = ["give_back", "give_back_run", "retake", "take"]
 
 
 @compiled
@@ -50,6 +50,15 @@ def give_back(
 ) -> None:
     """Undo `take` of one replica of task `row` on node `m`."""
     _shift(tasks, nodes, pool, b, row, m, card_set, 1)
+
+
+@compiled
+def give_back_run(view: View, b: int, pool: PoolTable, p: int, local: int) -> None:
+    """Give back, in row `p` of a pool, what all replicas of a running task hold."""
+    row = view.status[b].first_row + local
+    for replica in range(view.tasks[row].replicas):
+        held = view.held[b, local, replica]
+        give_back(view.tasks, view.nodes, pool, p, row, held.node, held.cards)
 
 
 @compiled

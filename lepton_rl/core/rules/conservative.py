@@ -10,7 +10,7 @@ Slurm's bf_max_job_test does.
 from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.allocation import give_back, retake
+from lepton_rl.core.rules.allocation import give_back_run, retake
 from lepton_rl.core.rules.fit import gang_capacity
 from lepton_rl.core.rules.placement import place_gang, take_nodes, undo_nodes
 from lepton_rl.core.rules.pools import copy_pool, keep_least
@@ -77,10 +77,7 @@ def _plan_releases(view: View, scratch: Scratch, b: int) -> int:
             plan.following[count - 1] = count
             plan.following[count] = -1
             count += 1
-        row = view.status[b].first_row + local
-        for replica in range(view.tasks[row].replicas):
-            held = view.held[b, local, replica]
-            give_back(view.tasks, nodes, plan.pool, count - 1, row, held.node, held.cards)
+        give_back_run(view, b, plan.pool, count - 1, local)
     return count
 
 

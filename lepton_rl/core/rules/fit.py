@@ -30,6 +30,8 @@ def replica_capacity(
     num_divisible = nodes.total.shape[0] - num_devices
     most = _MANY
     for k in range(num_divisible):
+        if tasks[row].demand[k] > pool.rows[b, m].free[k]:
+            return 0  # most nodes of a busy cluster; a division takes ten times as long
         if tasks[row].demand[k] > 0:
             most = min(most, pool.rows[b, m].free[k] // tasks[row].demand[k])
     for device in range(num_devices):

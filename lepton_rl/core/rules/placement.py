@@ -36,12 +36,13 @@ def _best_node(
     row: int,
     now_us: int,
     place: int,
+    first: int,
     scratch: Scratch,
 ) -> int:
-    """Node for one replica under `place` (a `Place`), NO_NODE if none is feasible."""
+    """Node from `first` on for one replica under `place`, NO_NODE if none is feasible."""
     best = NO_NODE
     best_score = 0.0
-    for m in range(view.nodes.rows.shape[0]):
+    for m in range(first, view.nodes.rows.shape[0]):
         if not may_use(view, b, pool, p, local, row, now_us, m):
             continue
         if place == _FIRST_FIT:
@@ -87,8 +88,9 @@ def place_gang(
         choice[b, replica].cards = 0
     if place == _CLUSTERING:
         mark_device_classes(view, b, scratch)
+    first = 0
     for replica in range(view.tasks[row].replicas):
-        m = _best_node(view, b, pool, p, local, row, now_us, place, scratch)
+        m = _best_node(view, b, pool, p, local, row, now_us, place, first, scratch)
         if m == NO_NODE:
             undo_nodes(view, pool, p, row, choice, b, replica)
             for placed in range(replica):
@@ -96,6 +98,8 @@ def place_gang(
             return False
         choice[b, replica].node = m
         choice[b, replica].cards = take(view.tasks, view.nodes, pool, p, row, m)
+        if place == _FIRST_FIT:
+            first = m  # what had no room for the last replica has none for this one
     return True
 
 

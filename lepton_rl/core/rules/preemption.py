@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.allocation import give_back, retake
+from lepton_rl.core.rules.allocation import give_back_run, retake
 from lepton_rl.core.rules.fit import replica_capacity
 from lepton_rl.core.rules.orders import PriorityWeights, score
 from lepton_rl.core.rules.placement import may_use
@@ -30,14 +30,14 @@ def first_victim(
     copy_pool(view.nodes, view.pool, b, scratch.pool, b)
     for position in range(view.status[b].num_running):
         if view.spans[b, view.running[b, position]].stopping:
-            _release(view, scratch, b, view.running[b, position])
+            give_back_run(view, b, scratch.pool, b, view.running[b, position])
     bound = score(order, view, b, head, weights)
     top, top_score = NO_TASK, math.inf
     while not _has_room(view, scratch, b, head):
         top, top_score = _highest_below(view, b, order, weights, bound, top, top_score)
         if top == NO_TASK:
             return NO_TASK
-        _release(view, scratch, b, top)
+        give_back_run(view, b, scratch.pool, b, top)
     return _highest_needed(view, scratch, b, head, order, weights, top)
 
 
@@ -107,7 +107,7 @@ def _highest_needed(
     while current != NO_TASK:
         _take_again(view, scratch, b, current)
         if not _has_room(view, scratch, b, head):
-            _release(view, scratch, b, current)
+            give_back_run(view, b, scratch.pool, b, current)
             found = current
         current, current_score = _lowest_above(view, b, order, weights, current, current_score)
     return found
@@ -134,17 +134,8 @@ def _lowest_above(
 
 
 @compiled
-def _release(view: View, scratch: Scratch, b: int, local: int) -> None:
-    """Give back in `scratch.pool` what a running task holds."""
-    row = view.status[b].first_row + local
-    for replica in range(view.tasks[row].replicas):
-        held = view.held[b, local, replica]
-        give_back(view.tasks, view.nodes, scratch.pool, b, row, held.node, held.cards)
-
-
-@compiled
 def _take_again(view: View, scratch: Scratch, b: int, local: int) -> None:
-    """Undo `_release`."""
+    """Undo `give_back_run` in `scratch.pool`."""
     row = view.status[b].first_row + local
     for replica in range(view.tasks[row].replicas):
         held = view.held[b, local, replica]

@@ -6,7 +6,7 @@ Both are arrays kept in order (arrival, expected end), so that rules walk them w
 from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.allocation import give_back
+from lepton_rl.core.rules.allocation import give_back_run
 from lepton_rl.core.rules.signals import note_arrival, note_start
 from lepton_rl.core.rules.tenants import hold_for_tenant
 from lepton_rl.core.rules.times import corrected_us, duration_us, gang_speed, remaining_us
@@ -120,16 +120,7 @@ def leave_run(view: View, b: int, local: int) -> bool:
     view.spans[b, local].stopping = False
     view.spans[b, local].served_us += view.status[b].now_us - view.spans[b, local].start_us
     hold_for_tenant(view, b, row, -1)
-    for replica in range(view.tasks[row].replicas):
-        give_back(
-            view.tasks,
-            view.nodes,
-            view.pool,
-            b,
-            row,
-            view.held[b, local, replica].node,
-            view.held[b, local, replica].cards,
-        )
+    give_back_run(view, b, view.pool, b, local)
     return True
 
 

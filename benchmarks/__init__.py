@@ -1,0 +1,1 @@
+"""Measurements; nothing of this is installed."""
