@@ -19,7 +19,7 @@ MOST_KEPT = 10**9
 """Largest `keep_ended`: any task that ever ended."""
 
 _REMEMBERED = 10_000
-"""Answers of `find_ended` that are kept, the latest asked for."""
+"""Answers of `find` that are kept, the latest asked for."""
 
 _RECENT = 4096
 """Ids that wait to be packed."""

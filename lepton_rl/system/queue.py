@@ -29,7 +29,6 @@ class TaskQueue:
         tables: where pending and running tasks have their rows.
         on_move: told the new local index of each old one whenever rows move.
         on_end: told of each task that has reached a final state, and when (us).
-
         keep_ended: of how many tasks that have ended, the latest, it keeps why and with which exit
             code; None for all. Their final states are always known, unfinished tasks always whole.
 
