@@ -218,7 +218,8 @@ def node_table(cluster: Cluster) -> NodeTable:
     rows["capacity"][:, : capacity.shape[1]] = capacity
     rows["labels"] = [sum(labels[label] for label in node.labels) for node in cluster.nodes]
     rows["model"] = [models.get(node.device_model, 0) for node in cluster.nodes]
-    speed = [[node.speed_of(name) for name in task_classes(cluster)] for node in cluster.nodes]
+    classes = task_classes(cluster)
+    speed = [[node.speed_of(name) for name in classes] for node in cluster.nodes]
     return NodeTable(
         rows,
         cards,
