@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
@@ -32,6 +32,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 __all__ = ["Handle", "by_reference"]
 
 C = TypeVar("C", bound=type)
+N = TypeVar("N")
 
 _ADDRESS = "_lepton_address"
 """Attribute of a `Handle` that compiled functions read."""
@@ -182,6 +183,11 @@ class Handle:
         self.tables = tables
         self._block = np.array(_words(tables), np.int64)
         self._lepton_address = self._block.ctypes.data
+
+    @classmethod
+    def standing_for(cls, tables: N) -> N:
+        """A handle, typed as the tables that compiled functions take it for."""
+        return cast(N, cls(tables))
 
     def __reduce__(self) -> tuple[type[Handle], tuple[Any]]:
         return Handle, (self.tables,)
