@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Small networks collapse under oversubscribed threads, so one thread unless the caller says otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup train test test-slow lint types clean
+.PHONY: help setup train test test-slow bench lint types clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: $(READY) lint types ## lint, type-check and run the default tests
 
 test-slow: $(READY) ## the long proofs
 	$(BIN)/python -m pytest -m slow -n 2
+
+bench: $(READY) ## how fast the simulator is; see docs/performance.md
+	$(BIN)/python -m benchmarks.simulator
 
 lint: $(READY) ## ruff
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
@@ -32,6 +32,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 __all__ = ["Handle", "by_reference"]
 
 C = TypeVar("C", bound=type)
+N = TypeVar("N")
 
 _ADDRESS = "_lepton_address"
 """Attribute of a `Handle` that compiled functions read."""
@@ -163,8 +164,8 @@ class Handle:
     Compiled functions take it in the place of the tables. Otherwise they look at every array of
     them in each call, which takes longer than one step of a simulation.
 
-    The arrays stay alive as long as the handle does. They keep their memory: NumPy refuses to
-    resize an array that something else refers to.
+    The arrays stay alive as long as the handle does, and keep their memory: NumPy refuses to
+    resize an array that something else refers to (unless told not to look).
 
     Args:
         tables: a `@by_reference` tuple of arrays and of such tuples.
@@ -173,26 +174,38 @@ class Handle:
         TypeError: it is something else, or has a field of another kind.
     """
 
-    __slots__ = ("_block", "_lepton_address", "_numba_type_", "tables")
+    __slots__ = ("_arrays", "_block", "_lepton_address", "_numba_type_", "tables")
 
     def __init__(self, tables: Any) -> None:
         self._numba_type_ = typeof(tables)
         if not isinstance(self._numba_type_, Reference):
             raise TypeError(f"expected a @by_reference tuple, got {type(tables).__name__}")
         self.tables = tables
-        self._block = np.array(_words(tables), np.int64)
+        self._arrays = _arrays(tables)  # a reference more, by which NumPy knows they are in use
+        words = [word for each in self._arrays for word in _words(each)]
+        self._block = np.array(words, np.int64)
         self._lepton_address = self._block.ctypes.data
+
+    @classmethod
+    def standing_for(cls, tables: N) -> N:
+        """A handle, typed as the tables that compiled functions take it for."""
+        return cast(N, cls(tables))
 
     def __reduce__(self) -> tuple[type[Handle], tuple[Any]]:
         return Handle, (self.tables,)
 
 
-def _words(value: Any) -> list[int]:
-    """What Numba's structure of `value` holds, in 64-bit words."""
+def _arrays(value: Any) -> list[np.ndarray[Any, Any]]:
+    """The arrays in nested tuples, in the order in which Numba's structure holds them."""
     if isinstance(value, tuple):
-        return [word for each in value for word in _words(each)]
+        return [array for each in value for array in _arrays(each)]
     if not isinstance(value, np.ndarray):
         raise TypeError(f"expected arrays and tuples of them, got {type(value).__name__}")
+    return [value]
+
+
+def _words(array: np.ndarray[Any, Any]) -> list[int]:
+    """What Numba's structure of an array holds, in 64-bit words."""
     owners = [0] * _OWNERS  # nobody counts references to borrowed arrays
-    sizes = [math.prod(value.shape), value.itemsize]
-    return [*owners, *sizes, value.ctypes.data, *value.shape, *value.strides]
+    sizes = [math.prod(array.shape), array.itemsize]
+    return [*owners, *sizes, array.ctypes.data, *array.shape, *array.strides]

@@ -18,24 +18,25 @@ from lepton_rl.core.compiled import compiled
 __all__ = ["log10"]
 
 
+def _reinterpret(found: Any, given: Any, llvm_type: Any) -> Any:
+    """Signature and code that take the bits of one type for another."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], llvm_type)
+
+    return found(given), generate
+
+
 @intrinsic
 def _bits_of(_context: Any, value: Any) -> Any:
     """The 64 bits of a float64 as an integer."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return types.int64(types.float64), generate
+    return _reinterpret(types.int64, types.float64, ir.IntType(64))
 
 
 @intrinsic
 def _float_of(_context: Any, bits: Any) -> Any:
     """The float64 with these 64 bits."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), generate
+    return _reinterpret(types.float64, types.int64, ir.DoubleType())
 
 
 _MANTISSA_BITS = 52
@@ -55,7 +56,7 @@ def log10(value: float) -> float:
     log(1 + f). The polynomial for log(1 + f) in s = f / (2 + f) is that of FreeBSD's `e_log.c`
     (Sun Microsystems, 1993).
     """
-    bits = _bits_of(value)
+    bits: int = _bits_of(value)  # type: ignore[call-arg]  # the compiler gives the context
     exponent = (bits - _ROOT_HALF) >> _MANTISSA_BITS
     f = _float_of(bits - (exponent << _MANTISSA_BITS)) - 1.0
     k = float(exponent)

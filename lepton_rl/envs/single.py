@@ -146,7 +146,8 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """`(Q + 1,)` bool, under the name that sb3-contrib asks for."""
-        return self._mask[0].astype(np.bool_)
+        mask: NDArray[np.bool_] = self._mask[0].astype(np.bool_)
+        return mask
 
     def _observation(self) -> Obs:
         return {

@@ -97,7 +97,7 @@ class BatchSimulator:
         self.terminated = np.zeros(batch, np.bool_)
         self.paused = np.zeros(batch, np.bool_)
         self._actions = np.zeros(batch, np.int64)
-        self._table = Handle(
+        self._table = Handle.standing_for(
             BatchTable(
                 sim=self.sim,
                 facts=facts_of(tasks, nodes),
