@@ -74,13 +74,14 @@ class HeuristicPolicy:
         scratch = self._workspace.fitting(view)
         if self.rule.blocking:
             _forget_departed(view, scratch)
-        local = int(decide(view, scratch, 0, self.rule))
+        seen, work = self._workspace.ready(view)
+        local = int(decide(seen, work, 0, self.rule))
         if local == WAIT:
             return Wait()
         if is_preemption(local):
             return Preempt(int(victim_of(local)))
         row = int(view.status["first_row"][0]) + local
-        undo_choice(view, scratch, 0, row)
+        undo_choice(seen, work, 0, row)
         gang = int(view.tasks["replicas"][row])
         return Start(local, tuple(scratch.choice["node"][0, :gang].tolist()))
 

@@ -74,14 +74,15 @@ class LearnedPolicy:
         head = self.head(view)
         if head == WAIT:
             return Wait()
-        scratch = self._workspace.fitting(view)
-        local = start_head(view, scratch, 0, head, int(self.place), int(self.backfill))
+        seen, work = self._workspace.ready(view)
+        local = start_head(seen, work, 0, head, int(self.place), int(self.backfill))
         if local == WAIT:
             return Wait()
         row = int(view.status["first_row"][0]) + local
-        undo_choice(view, scratch, 0, row)
+        undo_choice(seen, work, 0, row)
         replicas = int(view.tasks["replicas"][row])
-        return Start(local, tuple(int(m) for m in scratch.choice["node"][0, :replicas]))
+        choice = self._workspace.fitting(view).choice
+        return Start(local, tuple(choice["node"][0, :replicas].tolist()))
 
     def _buffer(self, pending: int, num_nodes: int) -> Observation:
         slots = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lepton_rl.core.by_reference import Handle
 from lepton_rl.core.rules.conservative import plan_segments
 from lepton_rl.core.rules.scratch import Scratch, empty_scratch
 from lepton_rl.core.tables import View
@@ -19,10 +20,12 @@ class Workspace:
     def __init__(self, *, has_plan: bool) -> None:
         self._has_plan = has_plan
         self._scratch: Scratch | None = None
+        self._seen: View | None = None
+        self._handles: tuple[View, Scratch] | None = None
 
     def clear(self) -> None:
         """Forget everything, also who keeps the head (`blocking`)."""
-        self._scratch = None
+        self._scratch = self._seen = self._handles = None
 
     @property
     def scratch(self) -> Scratch | None:
@@ -39,6 +42,15 @@ class Workspace:
         if old is not None:
             self._scratch.blocked[:] = old.blocked
         return self._scratch
+
+    def ready(self, view: View) -> tuple[View, Scratch]:
+        """The view and work space that fits it, as compiled functions take them fastest."""
+        before = self._scratch
+        scratch = self.fitting(view)
+        if self._handles is None or view is not self._seen or scratch is not before:
+            self._handles = Handle.standing_for(view), Handle.standing_for(scratch)
+            self._seen = view
+        return self._handles
 
     def _segments(self, view: View) -> int:
         return plan_segments(int(view.status["num_running"][0])) if self._has_plan else 0

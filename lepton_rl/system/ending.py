@@ -130,7 +130,7 @@ class EndingRuns(Parts):
         entry = self._require_ours(end)
         found = verdict(entry, end)
         if end.outcome is not Outcome.STOPPED:
-            note_end(self._tables.view, 0, entry.local, end.outcome is not Outcome.COMPLETED)
+            note_end(self._tables.handle, 0, entry.local, end.outcome is not Outcome.COMPLETED)
         entry.failures += found.has_failed
         if found.state is TaskState.PENDING:
             self._interrupt(entry, found, end)

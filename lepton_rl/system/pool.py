@@ -7,13 +7,14 @@ from enum import StrEnum
 
 import numpy as np
 
+from lepton_rl.core.by_reference import Handle
 from lepton_rl.core.errors import InfeasibleDecisionError
 from lepton_rl.core.nodes import Cluster, NodeState
 from lepton_rl.core.rules.allocation import retake
-from lepton_rl.core.rules.backfill import undo_choice
+from lepton_rl.core.rules.backfill import choose_nodes, take_chosen, undo_choice
 from lepton_rl.core.rules.fit import replica_capacity
 from lepton_rl.core.rules.lepton import node_load
-from lepton_rl.core.rules.placement import Place, may_use, place_gang, take_nodes
+from lepton_rl.core.rules.placement import Place, may_use
 from lepton_rl.core.rules.reservation import reserve
 from lepton_rl.core.rules.scratch import Scratch, empty_scratch
 from lepton_rl.core.tables import NO_NODE, NO_TASK, Ints
@@ -51,7 +52,7 @@ class ResourcePool:
 
     def __init__(self, cluster: Cluster, tables: Tables) -> None:
         self.slots, self._tables = Slots(cluster), tables
-        self._scratch = empty_scratch(tables.view.nodes, 1, tables.largest_gang)
+        self._make_scratch()
 
     @property
     def cluster(self) -> Cluster:
@@ -63,7 +64,7 @@ class ResourcePool:
         self._tables.exchange_nodes(self.slots.table())
         accepting = [state is NodeState.UP for state in self.slots.states]
         self._tables.view.pool.rows["accepting"][0] = accepting
-        self._scratch = empty_scratch(self._tables.view.nodes, 1, self._tables.largest_gang)
+        self._make_scratch()
 
     def set_state(self, m: int, state: NodeState) -> None:
         """A node is up, draining or down from now on."""
@@ -90,8 +91,7 @@ class ResourcePool:
         choice = self._fitting_scratch().choice
         choice["node"], choice["cards"] = NO_NODE, 0
         choice["node"][0, : len(nodes)] = nodes
-        now_us = int(view.status["now_us"][0])
-        failed = take_nodes(view, 0, view.pool, 0, local, now_us, choice)
+        failed = take_chosen(self._tables.handle, self._work, 0, local)
         if failed >= 0:
             raise self._refusal(local, row, int(nodes[failed]))
         view.held[0, local] = choice[0]
@@ -136,7 +136,7 @@ class ResourcePool:
     def undo(self, local: int) -> None:
         """Give back what was just allocated to a task that did not start after all."""
         self._fitting_scratch().choice[0] = self._tables.view.held[0, local]
-        undo_choice(self._tables.view, self._scratch, 0, self._row(local))
+        undo_choice(self._tables.handle, self._work, 0, self._row(local))
 
     def least_loaded(self, local: int) -> tuple[int, ...]:
         """Nodes for a pending task by the Lepton load rule, R_min = argmin C_i / T_i.
@@ -144,15 +144,14 @@ class ResourcePool:
         Raises:
             InfeasibleDecisionError: the task does not fit now.
         """
-        view, row, scratch = self._tables.view, self._row(local), self._fitting_scratch()
-        now_us = int(view.status["now_us"][0])
-        if not place_gang(view, 0, view.pool, 0, local, now_us, _LEAST_LOADED, scratch):
+        self._fitting_scratch()
+        if not choose_nodes(self._tables.handle, self._work, 0, local, _LEAST_LOADED):
             raise InfeasibleDecisionError(
                 "expected a task that fits now, but there is no room for it beside what is running"
                 " and what is held for critical tasks",
                 Refusal.DOES_NOT_FIT,
             )
-        return self._chosen(row)
+        return self._chosen(self._row(local))
 
     def reserve(self) -> tuple[int, tuple[int, ...]] | None:
         """Renew expected ends and the Lepton reservation; see `core.rules.reservation.reserve`.
@@ -161,28 +160,13 @@ class ResourcePool:
             The task that nodes were held for and that fits now, and its nodes, not yet allocated;
             None if there is none.
         """
-        if not self._has_to_renew():
-            return None
-        view, scratch = self._tables.view, self._fitting_scratch()
-        local = int(reserve(view, scratch, 0))
+        self._fitting_scratch()
+        local = int(reserve(self._tables.handle, self._work, 0))
         return None if local == NO_TASK else (local, self._chosen(self._row(local)))
-
-    def _has_to_renew(self) -> bool:
-        """Whether `reserve` could do anything: it is asked before every decision.
-
-        Without critical tasks pending it only corrects expected ends that have come, and what runs
-        is in order of these.
-        """
-        view = self._tables.view
-        status = view.status[0]
-        if status["num_critical"] or not status["num_running"]:
-            return bool(status["num_critical"])
-        first = view.spans[0, view.running[0, 0]]
-        return bool(first["expected_end_us"] <= status["now_us"])
 
     def _chosen(self, row: int) -> tuple[int, ...]:
         """The nodes that were just taken for a task, which are given back."""
-        undo_choice(self._tables.view, self._scratch, 0, row)
+        undo_choice(self._tables.handle, self._work, 0, row)
         gang = int(self._tables.view.tasks["replicas"][row])
         return tuple(self._scratch.choice["node"][0, :gang].tolist())
 
@@ -249,9 +233,13 @@ class ResourcePool:
     def _row(self, local: int) -> int:
         return int(self._tables.view.status["first_row"][0]) + local
 
+    def _make_scratch(self) -> None:
+        self._scratch = empty_scratch(self._tables.view.nodes, 1, self._tables.largest_gang)
+        self._work = Handle.standing_for(self._scratch)  # the same for compiled functions
+
     def _fitting_scratch(self) -> Scratch:
         if self._scratch.choice.shape[1] != self._tables.largest_gang:
-            self._scratch = empty_scratch(self._tables.view.nodes, 1, self._tables.largest_gang)
+            self._make_scratch()
         return self._scratch
 
     def _check_nodes(self, nodes: Sequence[int], replicas: int) -> None:

@@ -185,7 +185,7 @@ class TaskQueue:
         self._tables.make_tenants(len(self.tenants))
         entry.local = self._tables.add(entry.record)
         self._present.append(entry)
-        arrive(self._tables.view, 0, entry.local)
+        arrive(self._tables.handle, 0, entry.local)
         if entry.kept_us:
             self._tables.view.spans["kept_us"][0, entry.local] = entry.kept_us
         entry.state = TaskState.PENDING
@@ -198,7 +198,7 @@ class TaskQueue:
             nodes: index of the node of each replica.
         """
         view, entry = self._tables.view, self._present[local]
-        enter_run(view, 0, local)
+        enter_run(self._tables.handle, 0, local)
         entry.state, entry.nodes = TaskState.RUNNING, nodes
         entry.speed = float(view.spans["speed"][0, local])
         entry.started_us = int(view.status["now_us"][0])
@@ -245,10 +245,10 @@ class TaskQueue:
             resting: keep it from the policies' sight until `wake`.
         """
         entry = self.require_running(task_id)
-        leave_run(self._tables.view, 0, entry.local)
+        leave_run(self._tables.handle, 0, entry.local)
         entry.stopping, entry.stop_detail, entry.kept_us = None, "", kept_us
         self._tables.view.spans["kept_us"][0, entry.local] = kept_us
-        enter_queue(self._tables.view, 0, entry.local)
+        enter_queue(self._tables.handle, 0, entry.local)
         entry.state = TaskState.PENDING
         if resting:
             self.rest(entry)
@@ -298,12 +298,12 @@ class TaskQueue:
 
     def withhold(self, entry: Entry) -> None:
         """Take a pending task out of the policies' sight."""
-        leave_queue(self._tables.view, 0, entry.local)
+        leave_queue(self._tables.handle, 0, entry.local)
         entry.withheld = True
 
     def offer(self, entry: Entry) -> None:
         """Let policies see a withheld task again."""
-        enter_queue(self._tables.view, 0, entry.local)
+        enter_queue(self._tables.handle, 0, entry.local)
         entry.withheld = False
 
     def redescribe(self, intake: Intake) -> None:
@@ -399,9 +399,9 @@ class TaskQueue:
         if entry.local == NO_ROW:
             return
         if entry.state.is_on_nodes:
-            leave_run(self._tables.view, 0, entry.local)
+            leave_run(self._tables.handle, 0, entry.local)
         elif not entry.withheld:
-            leave_queue(self._tables.view, 0, entry.local)
+            leave_queue(self._tables.handle, 0, entry.local)
         self._tables.drop(entry.local)
         entry.local = NO_ROW
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lepton_rl.core.by_reference import Handle
 from lepton_rl.core.intake import empty_tasks
 from lepton_rl.core.rules.allocation import retake
 from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View, empty_pool, empty_view
@@ -31,13 +32,24 @@ class Tables:
 
     Attributes:
         view: what rules and policies see; a new one each time the rows move.
+        handle: the same for compiled functions, which take it faster.
     """
 
     def __init__(self, nodes: NodeTable, capacity: int = 256) -> None:
         tasks = empty_tasks(capacity, len(nodes.total))
-        self.view: View = empty_view(tasks, nodes, 1, capacity, 1, num_tenants=_TENANTS)
+        self.view = empty_view(tasks, nodes, 1, capacity, 1, num_tenants=_TENANTS)
         self._live = np.zeros(capacity, np.bool_)
         self._used = 0
+
+    @property
+    def view(self) -> View:
+        """What rules and policies see."""
+        return self._view
+
+    @view.setter
+    def view(self, view: View) -> None:
+        self._view = view
+        self.handle = Handle.standing_for(view)
 
     @property
     def capacity(self) -> int:

@@ -121,7 +121,7 @@ class Steps(AskingPolicy, StartingRuns, EndingRuns):
         self.monitor.passed(now_us, allocated, available, self.pool.watts())
         if self.queue.has_resting and now_us > self.now_us:
             self.queue.wake()
-        pass_time(self._tables.view, 0, now_us)
+        pass_time(self._tables.handle, 0, now_us)
 
     def _decide(self) -> None:
         """Ask the policy until it waits."""

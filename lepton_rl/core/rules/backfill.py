@@ -27,6 +27,7 @@ __all__ = [
     "easy_candidate",
     "expected_end_of_choice_us",
     "fixed_shadow_candidate",
+    "take_chosen",
     "undo_choice",
 ]
 
@@ -150,6 +151,12 @@ def fixed_shadow_candidate(view: View, scratch: Scratch, b: int, place: int) -> 
         if choose_nodes(view, scratch, b, local, place):
             return local
     return NO_TASK
+
+
+@compiled
+def take_chosen(view: View, scratch: Scratch, b: int, local: int) -> int:
+    """Take for a task exactly the nodes that `scratch.choice` names; see `take_nodes`."""
+    return take_nodes(view, b, view.pool, b, local, view.status[b].now_us, scratch.choice)
 
 
 @compiled
