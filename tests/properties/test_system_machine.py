@@ -219,8 +219,9 @@ class SystemMachine(RuleBasedStateMachine):
         self.final: dict[str, TaskState] = {}
 
     def running_preemptible(self) -> set[int]:
+        """Local indices; one that was stopped holds its nodes until its end has had its turn."""
         entries = self.system.queue.on_nodes()
-        return {entry.local for entry in entries if entry.task.preemptible}
+        return {e.local for e in entries if e.task.preemptible and e.stopping is None}
 
     @rule(burst=st.lists(sketches, min_size=1, max_size=8))
     def submit(self, burst: list[dict[str, Any]]) -> None:
