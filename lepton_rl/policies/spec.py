@@ -10,7 +10,7 @@ that is enough (no two of the names below are equal). Case does not matter, `_` 
     backfill  none easy conservative fixed-shadow; none
     blocking  true false; alone it means true; false
     preempt   true false; alone it means true; las: true, all others: false; not with ljf, lepton,
-              drf and max-min, under which a task loses its turn by running
+              least-slack, drf and max-min, under which a task loses its turn by running
     alpha, beta, gamma   weights of the Lepton priority; 0.5, 0.5, 0
 """
 
@@ -36,7 +36,9 @@ _KINDS: dict[str, type[IntEnum]] = {"order": Order, "place": Place, "backfill": 
 _WEIGHTS = PriorityWeights._fields
 _SWITCHES = ("blocking", "preempt")
 _FLAGS = {"true": True, "false": False}
-_LOSE_TURN_BY_RUNNING = (Order.LJF, Order.LEPTON, Order.DRF, Order.MAX_MIN)
+_LOSE_TURN_BY_RUNNING = (
+    Order.LJF, Order.LEPTON, Order.LEAST_SLACK, Order.DRF, Order.MAX_MIN
+)  # fmt: skip
 """With preemption two tasks would stop each other for ever, a microsecond each."""
 _SEPARATOR = re.compile(r",|(?<![0-9.]e)\+", re.IGNORECASE)
 """A comma, or a plus that is not part of a number such as 1e+20."""

@@ -48,7 +48,8 @@ REPOSITORY = [
     f"{order}{backfill}+blocking" for order in BASELINES for backfill in ("", "+fixed-shadow")
 ]
 PREEMPTING = ("las", "las+easy", "sjf+preempt", "sjf+preempt+conservative", "edf+preempt+easy")
-MAY_PREEMPT = [order for order in ALL_ORDERS if order not in ("ljf", "lepton", "drf", "max-min")]
+LOSE_TURN = ("ljf", "lepton", "least-slack", "drf", "max-min")
+MAY_PREEMPT = [order for order in ALL_ORDERS if order not in LOSE_TURN]
 WINDOWS = (1981, 4022)  # two of the published starts of lublin_256
 SEEDS = range(4)
 MANY_SEEDS = range(100, 120)
@@ -287,7 +288,7 @@ def test_every_order_and_backfilling_on_every_trace(window: Workload, order: str
 @pytest.mark.parametrize("checkpoints", [False, True])
 def test_preemption_on_every_trace(window: Workload, checkpoints: bool) -> None:
     work = with_preemption(window, 1, checkpoints=checkpoints)
-    for spec in (*PREEMPTING, "saf+preempt+fgd", "least-slack+preempt+random+conservative"):
+    for spec in (*PREEMPTING, "saf+preempt+fgd", "multifactor+preempt+random+conservative"):
         compare(work, spec)
 
 

@@ -125,3 +125,9 @@ def test_numbers_have_the_types_of_the_compiled_code() -> None:
 def test_an_order_is_a_name_or_an_order(order: object) -> None:
     with pytest.raises(ConfigError, match="order: "):
         make_rule(order)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("order", ["ljf", "lepton", "least-slack", "drf", "max-min"])
+def test_preemption_is_refused_where_two_tasks_would_stop_each_other_for_ever(order: str) -> None:
+    with pytest.raises(ConfigError, match=f"preempt does not go with order {order}"):
+        heuristic(f"{order}+preempt")
