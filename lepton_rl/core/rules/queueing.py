@@ -59,11 +59,11 @@ def leave_queue(view: View, b: int, local: int) -> bool:
     for later in range(position + 1, count):
         view.pending[b, later - 1] = view.pending[b, later]
     view.status[b].num_pending = count - 1
-    if view.tasks[view.status[b].first_row + local].critical:
+    if view.tasks[view.status[b].first_row + local].critical:  # nodes are held for no others
         view.status[b].num_critical -= 1
-    for m in range(view.nodes.rows.shape[0]):
-        if view.pool.rows[b, m].held_by == local:
-            view.pool.rows[b, m].held_by = NO_TASK
+        for m in range(view.nodes.rows.shape[0]):
+            if view.pool.rows[b, m].held_by == local:
+                view.pool.rows[b, m].held_by = NO_TASK
     return True
 
 
