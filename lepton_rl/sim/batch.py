@@ -28,6 +28,7 @@ from lepton_rl.sim.episode import (
 from lepton_rl.sim.objective import Objective
 from lepton_rl.sim.slices import SliceThreads
 from lepton_rl.sim.tables import SimTable, empty_sim
+from lepton_rl.sim.world import World
 
 __all__ = ["BatchSimulator", "episode_rule"]
 
@@ -56,6 +57,8 @@ class BatchSimulator:
         slots: task slots of the observation window (>= 2).
         rule: what surrounds the learned choice.
         num_threads: threads that step large batches (>= 1); what comes out is the same with any.
+        world: what happens beside arrivals and ends (dependencies, failures, nodes that are lost);
+            None for nothing.
 
     All arrays stay where they are as long as the simulator lives: each call writes into the same.
 
@@ -80,9 +83,15 @@ class BatchSimulator:
         slots: int,
         rule: EpisodeRule,
         num_threads: int = 1,
+        world: World | None = None,
     ) -> None:
         if num_threads < 1:
             raise ConfigError(f"num_threads: expected at least 1, got {num_threads}")
+        if num_threads > 1 and rule.backfill == Backfill.CONSERVATIVE:
+            raise ConfigError(
+                "num_threads: conservative backfilling plans in one work space, so it needs"
+                f" num_threads=1, got {num_threads}"
+            )
         if batch < 1 or slots < 2 or not 1 <= episode_tasks <= len(run_us):
             raise ConfigError(
                 f"expected batch >= 1, slots >= 2 and 1 <= episode_tasks <= {len(run_us)} tasks of"
@@ -91,7 +100,9 @@ class BatchSimulator:
         nodes = node_table(cluster)
         self.batch, self.slots, self.episode_tasks = batch, slots, episode_tasks
         self.rule = rule
-        self.sim: SimTable = empty_sim(tasks, run_us, nodes, batch, episode_tasks, rule)
+        self.sim: SimTable = empty_sim(
+            tasks, run_us, nodes, batch, episode_tasks, rule, world=world
+        )
         self.obs: Observation = empty_observation(batch, slots, len(nodes.rows))
         self.rewards = np.zeros(batch, np.float64)
         self.terminated = np.zeros(batch, np.bool_)

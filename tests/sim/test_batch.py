@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from lepton_rl.core.errors import ConfigError, InfeasibleDecisionError, StateError
+from lepton_rl.core.nodes import NodeState
 from lepton_rl.core.rules.backfill import Backfill
-from lepton_rl.sim.batch import BatchSimulator
+from lepton_rl.sim.batch import BatchSimulator, episode_rule
 from lepton_rl.sim.objective import Objective
+from lepton_rl.sim.world import NodeEvent, make_world
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
 from tests.episodes import costs_of_starts, frozen, on_pool, simulator, starts_us
 
@@ -158,3 +160,45 @@ def test_a_step_after_the_last_is_refused(may_wait: bool) -> None:
             sim.step([action])
     sim.reset(0, 4)
     sim.step([0])
+
+
+def test_threads_do_not_go_with_plans() -> None:
+    with pytest.raises(ConfigError, match=r"conservative .* needs num_threads=1, got 2"):
+        BatchSimulator(
+            WORK.tasks,
+            WORK.run_us,
+            WORK.cluster,
+            batch=2,
+            episode_tasks=LENGTH,
+            slots=16,
+            rule=episode_rule(backfill=Backfill.CONSERVATIVE),
+            num_threads=2,
+        )
+
+
+def test_an_eventful_world_ends_with_every_task_and_pays_for_lost_work() -> None:
+    """One pool of 4: task 0 fails twice after 4 s, task 1 needs it, the pool is down 20 s to 25 s.
+
+    Task 0 runs 0 to 4, 4 to 8 and 8 to 18, so it loses 8 s; task 1 starts at 18, is evicted at 20
+    and runs again from 25 to 35: of its 25 s, 10 s are its run.
+    """
+    work = on_pool(4, (0, 4, 10), (0, 4, 10))
+    fails_after_us = np.array([[4_000_000, 4_000_000], [0, 0]])
+    events = [
+        NodeEvent(20_000_000, 0, NodeState.DOWN),
+        NodeEvent(25_000_000, 0, NodeState.UP),
+    ]
+    world = make_world(2, np.array([[1, 0]]), np.array([2, 0]), fails_after_us, events)
+    sim = BatchSimulator(
+        work.tasks, work.run_us, work.cluster, batch=1, episode_tasks=2, slots=4,
+        rule=episode_rule(objective=Objective.WAIT), world=world,
+    )  # fmt: skip
+    sim.reset(0, 0)
+    total = 0.0
+    while not sim.terminated[0]:
+        sim.step([int(np.argmax(sim.obs.action_mask[0]))])
+        total += float(sim.rewards[0])
+
+    assert sim.sim.progress["num_ended"][0] == 2
+    assert sim.sim.end_us[0].tolist() == [18_000_000, 35_000_000]
+    assert -total == pytest.approx((8 + 25) / 2)
