@@ -20,8 +20,8 @@ class Workspace:
     def __init__(self, *, has_plan: bool) -> None:
         self._has_plan = has_plan
         self._scratch: Scratch | None = None
-        self._seen: View | None = None
-        self._handles: tuple[View, Scratch] | None = None
+        self._seen: tuple[View, Scratch] | None = None
+        self._handles: tuple[View, Scratch] | None = None  # of exactly what was seen
 
     def clear(self) -> None:
         """Forget everything, also who keeps the head (`blocking`)."""
@@ -45,11 +45,11 @@ class Workspace:
 
     def ready(self, view: View) -> tuple[View, Scratch]:
         """The view and work space that fits it, as compiled functions take them fastest."""
-        before = self._scratch
         scratch = self.fitting(view)
-        if self._handles is None or view is not self._seen or scratch is not before:
+        seen = self._seen
+        if seen is None or self._handles is None or seen[0] is not view or seen[1] is not scratch:
             self._handles = Handle.standing_for(view), Handle.standing_for(scratch)
-            self._seen = view
+            self._seen = view, scratch
         return self._handles
 
     def _segments(self, view: View) -> int:
