@@ -11,7 +11,6 @@ tuple, nor change which arrays it names.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Any, TypeVar, cast
 
@@ -28,6 +27,8 @@ from numba.core.extending import (
     unbox,
 )
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
+
+from lepton_rl.core.machine_code import symbol_of
 
 __all__ = ["Handle", "by_reference"]
 
@@ -48,8 +49,7 @@ class Reference(types.Type):
     @property
     def mangling_args(self) -> tuple[str, tuple[int]]:
         """A short name for symbols; the whole one has thousands of letters."""
-        digest = hashlib.sha256(self.name.encode()).digest()[:7]
-        return "Reference", (int.from_bytes(digest, "big"),)
+        return symbol_of(self)
 
 
 @register_model(Reference)

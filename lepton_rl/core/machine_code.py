@@ -13,12 +13,13 @@ from typing import Any
 
 from numba.core import types
 
-__all__ = ["keep_files_apart", "name_records_by_layout"]
+__all__ = ["keep_files_apart", "name_records_by_layout", "symbol_of"]
 
 
-def _mangled_by_layout(record: Any) -> tuple[str, tuple[int]]:
-    digest = hashlib.sha256(record.name.encode()).digest()[:7]
-    return type(record).__name__, (int.from_bytes(digest, "big"),)
+def symbol_of(kind: Any) -> tuple[str, tuple[int]]:
+    """What symbols call a Numba type: its class, and a digest of its name, which has all fields."""
+    digest = hashlib.sha256(kind.name.encode()).digest()[:7]
+    return type(kind).__name__, (int.from_bytes(digest, "big"),)
 
 
 def name_records_by_layout() -> None:
@@ -30,7 +31,7 @@ def name_records_by_layout() -> None:
     place of the other, without a word.
     """
     record_type: Any = types.Record
-    record_type.mangling_args = property(_mangled_by_layout)
+    record_type.mangling_args = property(symbol_of)
 
 
 _STARTED = uuid.uuid4().hex[:12]

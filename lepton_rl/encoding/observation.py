@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.fit import replica_capacity
-from lepton_rl.core.rules.placement import may_use
+from lepton_rl.core.rules.placement import has_room
 from lepton_rl.core.tables import NO_TASK, Ints, Records, View
 from lepton_rl.encoding.features import (
     CLUSTER_FEATURES,
@@ -110,19 +109,8 @@ def _respect_holds(view: View, b: int, obs: Observation) -> None:
     """
     for slot in range(obs.window.shape[1]):
         local = obs.window[b, slot]
-        if local != NO_TASK and not _fits_beside_holds(view, b, local):
+        if local != NO_TASK and not has_room(view, b, view.pool, b, local):
             obs.tasks[b, slot, _FITS] = 0.0
-
-
-@compiled
-def _fits_beside_holds(view: View, b: int, local: int) -> bool:
-    tasks, row = view.tasks, view.status[b].first_row + local
-    now_us, pool = view.status[b].now_us, view.pool
-    room = 0
-    for m in range(view.nodes.rows.shape[0]):
-        if may_use(view, b, pool, b, local, row, now_us, m):
-            room += replica_capacity(tasks, view.nodes, pool, b, row, m)
-    return room >= tasks[row].replicas
 
 
 @compiled

@@ -29,7 +29,7 @@ class StartingRuns(Parts):
         try:
             self._recorder.starting(entry, decision.nodes, self.now_us)
             attempt = remaining_task(entry.task, entry.kept_us, speed)
-            self._start_run(attempt, decision)
+            self._start_run(attempt, decision, entry.attempts)
         except JournalError:
             self.pool.undo(decision.task)
             entry.attempts -= 1  # it was not written, so its number is still the next
@@ -45,14 +45,14 @@ class StartingRuns(Parts):
         self._recorder.started(entry, self.now_us)
         return True
 
-    def _start_run(self, run: Task, decision: Start) -> None:
+    def _start_run(self, run: Task, decision: Start, attempt: int) -> None:
         """Tell the executor, as much as it wants to know."""
         more: dict[str, Any] = {}
         has_cards = self._tables.view.nodes.card_start[-1] > 0  # else there are none to hide
         if has_cards and self._uses_cards is not None and self._uses_cards.uses_cards:
             more["cards"] = self.pool.cards_held(decision.task)
         if self._resumable is not None:
-            more["attempt"] = self.queue.entry(run.id).attempts
+            more["attempt"] = attempt
         start: Callable[..., None] = self._executor.start
         start(run, decision.nodes, self.now_us, **more)
 

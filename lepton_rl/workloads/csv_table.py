@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = [
     "number",
     "read_csv",
     "read_header",
+    "require_fields",
     "text",
     "whole",
 ]
@@ -63,6 +64,28 @@ class Column:
     accepts: Callable[[str], bool]
     convert: Callable[[Sequence[str]], NDArray[Any]]
     empty: str | None = None
+
+
+def require_fields(
+    path: Path, line: int, fields: Sequence[str], columns: Iterable[tuple[int, Column]]
+) -> None:
+    """Check the fields of one line of a file without a header.
+
+    Args:
+        path: of the file.
+        line: its number.
+        fields: of the line.
+        columns: position of a field, from 0, and what it must be.
+
+    Raises:
+        WorkloadError: names file, line and the first bad field.
+    """
+    for position, column in columns:
+        if not column.accepts(fields[position]):
+            raise WorkloadError(
+                f"{path}, line {line}: field {position + 1} ({column.name}) must be"
+                f" {column.expected}, got {shown(fields[position])}"
+            )
 
 
 def text(name: str) -> Column:

@@ -39,7 +39,7 @@ from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import MAX_CARDS
 from lepton_rl.core.settings import Settings
 from lepton_rl.workloads.beside import file_beside
-from lepton_rl.workloads.csv_table import Column, number, whole
+from lepton_rl.workloads.csv_table import Column, number, require_fields, whole
 from lepton_rl.workloads.gpu_pools import gang_demand, typed_pool
 from lepton_rl.workloads.task_columns import TaskColumns, build_workload, count
 from lepton_rl.workloads.text_file import read_bytes, read_lines, stem_of
@@ -165,12 +165,7 @@ def _jobs(path: Path) -> Iterator[_Job]:
                 f"{path}, line {line}: expected {_NUM_FIELDS} tab-separated fields, got"
                 f" {len(fields)}: {shown(text)}; complete or remove the line"
             )
-        for position, column in _FIELDS:
-            if not column.accepts(fields[position]):
-                raise WorkloadError(
-                    f"{path}, line {line}: field {position + 1} ({column.name}) must be"
-                    f" {column.expected}, got {shown(fields[position])}"
-                )
+        require_fields(path, line, fields, _FIELDS)
         yield _Job(fields[0], float(fields[4]), float(fields[5]), int(float(fields[6])))
 
 

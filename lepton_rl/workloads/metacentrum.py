@@ -37,7 +37,7 @@ from lepton_rl.core.checks import shown
 from lepton_rl.core.errors import WorkloadError
 from lepton_rl.core.settings import Settings
 from lepton_rl.workloads.beside import file_beside
-from lepton_rl.workloads.csv_table import MOST, Column, number
+from lepton_rl.workloads.csv_table import MOST, Column, number, require_fields
 from lepton_rl.workloads.pbs import NodeProperties, NodeRequest, read_node_groups
 from lepton_rl.workloads.task_columns import TaskColumns, build_workload, count
 from lepton_rl.workloads.text_file import read_lines, stem_of
@@ -121,12 +121,7 @@ def _rows(path: Path) -> Iterator[_Row]:
                 f"{path}, line {line}: expected {_NUM_FIELDS} fields, got {len(fields)}:"
                 f" {shown(text)}; complete or remove the line (is the file cut off?)"
             )
-        for position, column in _NUMBERS:
-            if not column.accepts(fields[position]):
-                raise WorkloadError(
-                    f"{path}, line {line}: field {position + 1} ({column.name}) must be"
-                    f" {column.expected}, got {shown(fields[position])}"
-                )
+        require_fields(path, line, fields, _NUMBERS)
         if (asked := fields[20]) not in requests:
             requests[asked] = _request(path, line, asked)
         yield _Row([float(fields[i]) for i, _ in _NUMBERS], fields[19], requests[asked])

@@ -46,8 +46,7 @@ def conservative_candidate(view: View, scratch: Scratch, b: int, head: int, plac
             continue
         if count < 0:
             return NO_TASK
-        before = count
-        count = _plan_task(view, scratch, b, local, place, before)
+        count = _plan_task(view, scratch, b, local, place, count)
         if count == _STARTS_NOW:
             return local
     return NO_TASK

@@ -16,7 +16,13 @@ from typing import NamedTuple
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.lepton import priority
-from lepton_rl.core.rules.tenants import dominant_share, fair_share, main_share, mean_usage_s
+from lepton_rl.core.rules.tenants import (
+    dominant_share,
+    fair_share,
+    main_kind,
+    main_share,
+    mean_usage_s,
+)
 from lepton_rl.core.rules.times import remaining_us, served_us
 from lepton_rl.core.tables import NEVER_US, View
 
@@ -166,11 +172,9 @@ def _las_class(view: View, b: int, local: int, row: int) -> float:
 
 @compiled
 def _share_of_processors(view: View, row: int) -> float:
-    """A task's demand of the cluster's first device kind; without any, of its first kind."""
-    nodes = view.nodes
-    num_devices = nodes.card_start.shape[0] - 1
-    k = nodes.total.shape[0] - num_devices if num_devices > 0 else 0
-    return view.tasks[row].demand[k] * view.tasks[row].replicas / max(1, nodes.total[k])
+    """Share of the cluster's `main_kind` that a task asks for."""
+    k = main_kind(view.nodes)
+    return view.tasks[row].demand[k] * view.tasks[row].replicas / max(1, view.nodes.total[k])
 
 
 @compiled

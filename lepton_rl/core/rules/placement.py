@@ -10,7 +10,7 @@ from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.rules.times import expected_end_on_us
 from lepton_rl.core.tables import NEVER_US, NO_NODE, PoolTable, Records, View
 
-__all__ = ["Place", "may_use", "place_gang", "take_nodes", "undo_nodes"]
+__all__ = ["Place", "has_room", "may_use", "place_gang", "take_nodes", "undo_nodes"]
 
 _FIRST_FIT, _CLUSTERING = int(Place.FIRST_FIT), int(Place.GPU_CLUSTERING)
 
@@ -24,6 +24,19 @@ def may_use(
         return False
     held_us = held_from_us(pool, p, m, local)
     return held_us == NEVER_US or expected_end_on_us(view, b, local, now_us, m) <= held_us
+
+
+@compiled
+def has_room(view: View, b: int, pool: PoolTable, p: int, local: int) -> bool:
+    """Whether a gang fits into row `p` of a pool now, on nodes that it may use."""
+    row, now_us = view.status[b].first_row + local, view.status[b].now_us
+    room = 0
+    for m in range(view.nodes.rows.shape[0]):
+        if may_use(view, b, pool, p, local, row, now_us, m):
+            room += replica_capacity(view.tasks, view.nodes, pool, p, row, m)
+        if room >= view.tasks[row].replicas:
+            return True
+    return False
 
 
 @compiled

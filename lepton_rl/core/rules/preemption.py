@@ -6,9 +6,8 @@ import math
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.allocation import give_back_run, retake
-from lepton_rl.core.rules.fit import replica_capacity
 from lepton_rl.core.rules.orders import PriorityWeights, score
-from lepton_rl.core.rules.placement import may_use
+from lepton_rl.core.rules.placement import has_room
 from lepton_rl.core.rules.pools import copy_pool
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.tables import NO_TASK, View
@@ -33,26 +32,12 @@ def first_victim(
             give_back_run(view, b, scratch.pool, b, view.running[b, position])
     bound = score(order, view, b, head, weights)
     top, top_score = NO_TASK, math.inf
-    while not _has_room(view, scratch, b, head):
+    while not has_room(view, b, scratch.pool, b, head):
         top, top_score = _highest_below(view, b, order, weights, bound, top, top_score)
         if top == NO_TASK:
             return NO_TASK
         give_back_run(view, b, scratch.pool, b, top)
     return _highest_needed(view, scratch, b, head, order, weights, top)
-
-
-@compiled
-def _has_room(view: View, scratch: Scratch, b: int, head: int) -> bool:
-    """Whether the head fits into `scratch.pool` now, on nodes that it may use."""
-    tasks, nodes, later = view.tasks, view.nodes, scratch.pool
-    row, now_us = view.status[b].first_row + head, view.status[b].now_us
-    room = 0
-    for m in range(nodes.rows.shape[0]):
-        if may_use(view, b, later, b, head, row, now_us, m):
-            room += replica_capacity(tasks, nodes, later, b, row, m)
-        if room >= tasks[row].replicas:
-            return True
-    return False
 
 
 @compiled
@@ -106,7 +91,7 @@ def _highest_needed(
     current, current_score = lowest, lowest_score
     while current != NO_TASK:
         _take_again(view, scratch, b, current)
-        if not _has_room(view, scratch, b, head):
+        if not has_room(view, b, scratch.pool, b, head):
             give_back_run(view, b, scratch.pool, b, current)
             found = current
         current, current_score = _lowest_above(view, b, order, weights, current, current_score)

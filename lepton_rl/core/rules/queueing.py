@@ -10,7 +10,7 @@ from lepton_rl.core.rules.allocation import give_back_run
 from lepton_rl.core.rules.signals import note_arrival, note_start
 from lepton_rl.core.rules.tenants import hold_for_tenant
 from lepton_rl.core.rules.times import corrected_us, duration_us, gang_speed, remaining_us
-from lepton_rl.core.tables import NO_TASK, View
+from lepton_rl.core.tables import NO_TASK, Ints, View
 
 __all__ = ["arrive", "correct_outlived", "enter_queue", "enter_run", "leave_queue", "leave_run"]
 
@@ -45,20 +45,25 @@ def enter_queue(view: View, b: int, local: int) -> None:
 
 
 @compiled
+def _take_out(listed: Ints, b: int, count: int, local: int) -> bool:
+    """Take a task out of the first `count` of a row and close the gap; False if it is not there."""
+    position = 0
+    while position < count and listed[b, position] != local:
+        position += 1
+    for later in range(position + 1, count):
+        listed[b, later - 1] = listed[b, later]
+    return position < count
+
+
+@compiled
 def leave_queue(view: View, b: int, local: int) -> bool:
     """Take a task out of the queue; False if it was not pending.
 
     Nodes held for it are held no longer.
     """
-    position = 0
-    count = view.status[b].num_pending
-    while position < count and view.pending[b, position] != local:
-        position += 1
-    if position == count:
+    if not _take_out(view.pending, b, view.status[b].num_pending, local):
         return False
-    for later in range(position + 1, count):
-        view.pending[b, later - 1] = view.pending[b, later]
-    view.status[b].num_pending = count - 1
+    view.status[b].num_pending -= 1
     if view.tasks[view.status[b].first_row + local].critical:  # nodes are held for no others
         view.status[b].num_critical -= 1
         for m in range(view.nodes.rows.shape[0]):
@@ -106,15 +111,9 @@ def _ends_after(view: View, b: int, one: int, other: int) -> bool:
 @compiled
 def leave_run(view: View, b: int, local: int) -> bool:
     """Take a task out of the running set and give back its nodes; False if it was not running."""
-    position = 0
-    count = view.status[b].num_running
-    while position < count and view.running[b, position] != local:
-        position += 1
-    if position == count:
+    if not _take_out(view.running, b, view.status[b].num_running, local):
         return False
-    for later in range(position + 1, count):
-        view.running[b, later - 1] = view.running[b, later]
-    view.status[b].num_running = count - 1
+    view.status[b].num_running -= 1
     row = view.status[b].first_row + local
     view.spans[b, local].running = False
     view.spans[b, local].stopping = False
@@ -140,7 +139,6 @@ def correct_outlived(view: View, b: int) -> None:
         if end_us <= view.spans[b, local].expected_end_us:
             position += 1
             continue
-        for later in range(position + 1, view.status[b].num_running):
-            view.running[b, later - 1] = view.running[b, later]
+        _take_out(view.running, b, view.status[b].num_running, local)
         view.spans[b, local].expected_end_us = end_us
         _insert_by_end(view, b, local, view.status[b].num_running - 1)

@@ -6,13 +6,14 @@ import math
 
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.tables import View
+from lepton_rl.core.tables import NodeTable, View
 
 __all__ = [
     "dominant_share",
     "fair_share",
     "forget_tenants",
     "hold_for_tenant",
+    "main_kind",
     "main_share",
     "mean_usage_s",
 ]
@@ -61,10 +62,16 @@ def dominant_share(view: View, b: int, tenant: int) -> float:
 
 
 @compiled
+def main_kind(nodes: NodeTable) -> int:
+    """The cluster's first device kind; without any, its first kind."""
+    num_devices = nodes.card_start.shape[0] - 1
+    return nodes.total.shape[0] - num_devices if num_devices > 0 else 0
+
+
+@compiled
 def main_share(view: View, b: int, tenant: int) -> float:
-    """Share of the cluster's first device kind that the tenant holds; without any, of the first."""
-    num_devices = view.nodes.card_start.shape[0] - 1
-    k = view.nodes.total.shape[0] - num_devices if num_devices > 0 else 0
+    """Share of the cluster's `main_kind` that the tenant holds."""
+    k = main_kind(view.nodes)
     return view.tenants[b, tenant].used[k] / max(1, view.nodes.total[k])
 
 
