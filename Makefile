@@ -15,7 +15,7 @@ help:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,predict,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,predict,report,serve,sweep,dev]'
 	@touch $@
 
 setup: $(READY) ## create the virtual environment and install everything into it
