@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from lepton_rl.envs.spaces import observed
 from lepton_rl.sim.batch import BatchSimulator
 
 __all__ = ["SimulatorTensors"]
@@ -26,12 +27,9 @@ class SimulatorTensors:
     """
 
     def __init__(self, simulator: BatchSimulator, device: torch.device | str = "cpu") -> None:
-        buffers = simulator.obs
+        buffers = observed(simulator.obs) | {"action_mask": simulator.obs.action_mask}
         self._source = {
-            "tasks": torch.from_numpy(buffers.tasks),
-            "nodes": torch.from_numpy(buffers.nodes),
-            "cluster": torch.from_numpy(buffers.cluster),
-            "action_mask": torch.from_numpy(buffers.action_mask),
+            **{name: torch.from_numpy(buffer) for name, buffer in buffers.items()},
             "rewards": torch.from_numpy(simulator.rewards),
             "terminated": torch.from_numpy(simulator.terminated),
         }

@@ -15,7 +15,7 @@ from lepton_rl.encoding.observation import Observation
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.envs.spaces import action_space, observation_of, observation_space
-from lepton_rl.sim.reference import Reference, heuristic_slots
+from lepton_rl.sim.reference import Reference, heuristic_actions
 
 __all__ = ["SchedulingVecEnv"]
 
@@ -56,11 +56,9 @@ class SchedulingVecEnv(VecEnv):
         self._returns = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, np.int64)
         self._reference_cost = np.zeros(num_envs)
-        num_nodes = len(self.simulator.sim.state.nodes.rows)
         self.render_mode = None
-        super().__init__(
-            num_envs, observation_space(config.slots, num_nodes), action_space(config.slots)
-        )
+        obs = self.simulator.obs
+        super().__init__(num_envs, observation_space(obs), action_space(obs))
 
     def reset(self) -> VecEnvObs:
         """Begin an episode everywhere."""
@@ -97,14 +95,14 @@ class SchedulingVecEnv(VecEnv):
         return observation_of(self.simulator.obs), rewards.astype(np.float32), terminated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """`(num_envs, Q + 1)` bool."""
+        """`(num_envs, actions)` bool."""
         return self.simulator.obs.action_mask.copy()
 
     def heuristic_actions(self, rule: DispatchRule) -> NDArray[np.int64]:
-        """`(num_envs,)` what the order of `rule` would choose now."""
-        slots = np.zeros(self.num_envs, np.int64)
-        heuristic_slots(self.simulator.sim, self.simulator.obs, rule.order, rule.weights, slots)
-        return slots
+        """`(num_envs,)` what `rule` would choose now."""
+        actions = np.zeros(self.num_envs, np.int64)
+        heuristic_actions(self.simulator.sim, self.simulator.obs, rule, actions)
+        return actions
 
     def _rewards(self, terminated: NDArray[np.bool_]) -> NDArray[np.float64]:
         rewards = self.simulator.rewards.copy()

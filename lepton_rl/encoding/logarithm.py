@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.extending import intrinsic
 
 from lepton_rl.core.compiled import compiled
 
-__all__ = ["log10"]
+__all__ = ["log10", "log10_single"]
 
 
 def _reinterpret(found: Any, given: Any, llvm_type: Any) -> Any:
@@ -37,6 +38,18 @@ def _bits_of(_context: Any, value: Any) -> Any:
 def _float_of(_context: Any, bits: Any) -> Any:
     """The float64 with these 64 bits."""
     return _reinterpret(types.float64, types.int64, ir.DoubleType())
+
+
+@intrinsic
+def _bits_of_single(_context: Any, value: Any) -> Any:
+    """The 32 bits of a float32 as an integer."""
+    return _reinterpret(types.int32, types.float32, ir.IntType(32))
+
+
+@intrinsic
+def _single_of(_context: Any, bits: Any) -> Any:
+    """The float32 with these 32 bits."""
+    return _reinterpret(types.float32, types.int32, ir.FloatType())
 
 
 _MANTISSA_BITS = 52
@@ -69,3 +82,29 @@ def log10(value: float) -> float:
     half = 0.5 * f * f
     natural = f - (half - s * (half + (even + odd)))
     return k * _LOG10_2_HIGH + (k * _LOG10_2_LOW + natural * _LOG10_E)
+
+
+_ONE, _TWO, _HALF = np.float32(1.0), np.float32(2.0), np.float32(0.5)
+_SINGLE_MANTISSA_BITS = np.int32(23)
+_SINGLE_ROOT_HALF = np.int32(0x3F3504F3)
+_S1, _S2 = np.float32(0.66666662693), np.float32(0.40000972152)
+_S3, _S4 = np.float32(0.28498786688), np.float32(0.24279078841)
+_SINGLE_LOG10_2_HIGH = np.float32(3.0102920532e-01)
+_SINGLE_LOG10_2_LOW = np.float32(7.9034151668e-07)
+_SINGLE_LOG10_E = np.float32(4.3429449201e-01)
+
+
+@compiled
+def log10_single(value: np.float32) -> np.float32:
+    """`log10` in single precision, twice as many at once; the polynomial is that of `e_logf.c`."""
+    bits: Any = _bits_of_single(value)  # type: ignore[call-arg]  # the compiler gives the context
+    exponent = np.int32((bits - _SINGLE_ROOT_HALF) >> _SINGLE_MANTISSA_BITS)
+    f = _single_of(np.int32(bits - (exponent << _SINGLE_MANTISSA_BITS))) - _ONE
+    k = np.float32(exponent)
+    s = f / (_TWO + f)
+    z = s * s
+    w = z * z
+    r = z * (_S1 + w * _S3) + w * (_S2 + w * _S4)
+    half = _HALF * f * f
+    natural = f - (half - s * (half + r))
+    return k * _SINGLE_LOG10_2_HIGH + (k * _SINGLE_LOG10_2_LOW + natural * _SINGLE_LOG10_E)

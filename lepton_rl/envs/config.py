@@ -50,10 +50,13 @@ class EnvironmentConfig(Settings):
         episode_tasks: tasks of an episode, a window of the split.
         slots: task slots of the observation window.
         place: placement rule around the choice.
+        choose_nodes: the agent also chooses the node of each replica of the task that it puts
+            first; `place` is left those that overtake it.
         backfill: who may overtake a task that is first but blocked.
         objective: metric that rewards add up to, with its sign turned.
         may_wait: offer "wait" as an action.
-        skip_forced: do not ask when one task is pending and waiting is not offered.
+        skip_forced: do not ask when one task is pending and waiting is not offered, nor for a
+            node where only one has room.
         strict: refuse a masked action with an error; otherwise it counts as an incident and the
             oldest pending task is taken instead.
         num_threads: threads that step large batches; results are the same with any.
@@ -64,6 +67,7 @@ class EnvironmentConfig(Settings):
     episode_tasks: int = Field(default=256, ge=1, le=1_000_000)
     slots: int = Field(default=128, ge=2, le=65_536)
     place: str = "first-fit"
+    choose_nodes: bool = False
     backfill: str = "none"
     objective: str = "bounded-slowdown"
     may_wait: bool = False
@@ -111,6 +115,7 @@ class EnvironmentConfig(Settings):
             Objective[_key(self.objective)],
             may_wait=self.may_wait,
             skip_forced=self.skip_forced,
+            choose_nodes=self.choose_nodes,
         )
 
 

@@ -15,6 +15,7 @@ from lepton_rl.envs.episodes import Episodes
 from lepton_rl.envs.spaces import (
     action_space,
     observation_space,
+    observed,
     refuse_rendering,
 )
 
@@ -41,8 +42,15 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
 
     Action: `Discrete(Q + 1)`: a slot of the window, or `Q` to wait (masked unless `may_wait`).
     The mask fits `action_space.sample`; at an episode's end it is all 0. A masked action is an
-    incident: the oldest pending task is taken instead. With `strict` it raises
-    `InfeasibleDecisionError`, and nothing has moved.
+    incident: the oldest pending task is taken instead.
+
+    With `choose_nodes`, the agent also places the task that it put first, if it fits: the next
+    actions name the node of each of its replicas, `Q + 1 + m` for node `m`; then only nodes are
+    unmasked. Actions are `Discrete(Q + 1 + M)`, and there is one more key, `candidates (M, P)`:
+    each node for the next replica (`encoding.features.CANDIDATE_FEATURES`), 0 where it may not run
+    and while a task is to be chosen. A masked action becomes the first node with room.
+
+    With `strict`, a masked action raises `InfeasibleDecisionError`, and nothing has moved.
 
     Reward: minus the objective that accrued since the last decision, over the episode's tasks; an
     episode's rewards sum to minus the mean metric.
@@ -87,13 +95,11 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
         self.config = EnvironmentConfig.of(config, settings)
         self.episodes = episodes if episodes is not None else Episodes.of(self.config)
         self.simulator = self.episodes.simulator(self.config, batch=1)
-        num_nodes = len(self.simulator.sim.state.nodes.rows)
-        self.observation_space = observation_space(self.config.slots, num_nodes)
-        self.action_space = action_space(self.config.slots)
+        self.observation_space = observation_space(self.simulator.obs)
+        self.action_space = action_space(self.simulator.obs)
         self._closed = False
-        buffers = self.simulator.obs
-        self._tasks, self._nodes, self._cluster = (each[0] for each in buffers[:3])
-        self._mask = buffers.action_mask.view(np.int8)
+        self._seen = {name: each[0] for name, each in observed(self.simulator.obs).items()}
+        self._mask = self._seen["action_mask"]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -120,9 +126,9 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
         """
         self._require_open()
         chosen = self._chosen(action)
-        mask = self._mask[0]
+        mask = self._mask
         incident = not self.config.strict and not (0 <= chosen < len(mask) and mask[chosen])
-        self.simulator.step_one(0 if incident else chosen)
+        self.simulator.step_one(int(mask.argmax()) if incident else chosen)
         terminated = bool(self.simulator.terminated[0])
         obs = self._observation()
         info = {"action_mask": obs["action_mask"].copy(), "incident": incident}
@@ -145,17 +151,12 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
         self._closed = True
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """`(Q + 1,)` bool, under the name that sb3-contrib asks for."""
-        mask: NDArray[np.bool_] = self._mask[0].astype(np.bool_)
+        """`(actions,)` bool, under the name that sb3-contrib asks for."""
+        mask: NDArray[np.bool_] = self._mask.astype(np.bool_)
         return mask
 
     def _observation(self) -> Obs:
-        return {
-            "tasks": self._tasks.copy(),
-            "nodes": self._nodes.copy(),
-            "cluster": self._cluster.copy(),
-            "action_mask": self._mask[0].copy(),
-        }
+        return {name: each.copy() for name, each in self._seen.items()}
 
     def _require_open(self) -> None:
         if self._closed:

@@ -10,74 +10,75 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.checks import shown
 from lepton_rl.core.errors import ConfigError
-from lepton_rl.encoding.features import (
-    CLUSTER_FEATURES,
-    FEATURE_LIMIT,
-    NODE_FEATURES,
-    TASK_FEATURES,
-)
+from lepton_rl.encoding.features import FEATURE_LIMIT
 from lepton_rl.encoding.observation import Observation
 
 __all__ = [
     "action_space",
     "observation_of",
     "observation_space",
+    "observed",
     "refuse_rendering",
     "replace_masked",
 ]
 
 
-def observation_space(slots: int, num_nodes: int) -> Any:
-    """The observation of one environment, as `SchedulingEnv` tabulates it.
+def observed(obs: Observation) -> dict[str, NDArray[Any]]:
+    """The buffers that an agent sees, `(B, ...)` each, by the names of the space; not copied.
 
-    Args:
-        slots: Q, task slots of the window.
-        num_nodes: M.
+    There are `candidates` only where nodes are chosen too.
     """
+    seen: dict[str, NDArray[Any]] = {
+        "tasks": obs.tasks,
+        "nodes": obs.nodes,
+        "cluster": obs.cluster,
+    }
+    if obs.candidates.shape[1] > 0:
+        seen["candidates"] = obs.candidates
+    return seen | {"action_mask": obs.action_mask.view(np.int8)}
 
-    def box(*shape: int) -> spaces.Box:
-        return spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, shape, np.float32)
 
+def observation_space(obs: Observation) -> Any:
+    """The observation of one environment, as `SchedulingEnv` tabulates it; from its buffers."""
+    spaces_of = {
+        name: spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, buffer.shape[1:], np.float32)
+        for name, buffer in observed(obs).items()
+    }
     return spaces.Dict(
-        {
-            "tasks": box(slots, len(TASK_FEATURES)),
-            "nodes": box(num_nodes, len(NODE_FEATURES)),
-            "cluster": box(len(CLUSTER_FEATURES)),
-            "action_mask": spaces.Box(0, 1, (slots + 1,), np.int8),
-        }
+        spaces_of | {"action_mask": spaces.Box(0, 1, obs.action_mask.shape[1:], np.int8)}
     )
 
 
-def action_space(slots: int) -> spaces.Discrete:
-    """Slot of the task that comes first, or `slots` for "wait"."""
-    return spaces.Discrete(slots + 1)
+def action_space(obs: Observation) -> spaces.Discrete:
+    """Slot of the task that comes first, the one behind for "wait", then nodes if these are chosen.
+
+    From the buffers of an observation.
+    """
+    return spaces.Discrete(obs.action_mask.shape[1])
 
 
-def observation_of(obs: Observation) -> dict[str, NDArray[np.generic]]:
+def observation_of(obs: Observation) -> dict[str, NDArray[Any]]:
     """Copies of the buffers, `(B, ...)` each, by the names of the space."""
-    return {
-        "tasks": obs.tasks.copy(),
-        "nodes": obs.nodes.copy(),
-        "cluster": obs.cluster.copy(),
-        "action_mask": obs.action_mask.view(np.int8).copy(),
-    }
+    return {name: buffer.copy() for name, buffer in observed(obs).items()}
 
 
 def replace_masked(
     actions: NDArray[np.int64], mask: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Put slot 0, the oldest pending task, in place of each action that the mask forbids.
+    """Put the first allowed action in place of each that the mask forbids.
+
+    That is the oldest pending task, or the first node that has room.
 
     Args:
         actions: `(B,)`.
-        mask: `(B, Q + 1)`.
+        mask: `(B, actions)`.
 
     Returns:
         The actions to take and `(B,)` which of them were replaced.
     """
     inside = (actions >= 0) & (actions < mask.shape[1])
     allowed = inside & mask[np.arange(len(actions)), np.where(inside, actions, 0)]
-    return np.where(allowed, actions, 0), ~allowed
+    return np.where(allowed, actions, mask.argmax(axis=1)), ~allowed
 
 
 def refuse_rendering(render_mode: object) -> None:

@@ -79,9 +79,8 @@ class SchedulingVectorEnv(VectorEnv[Obs, NDArray[np.int64], NDArray[Any]]):
         self.episodes = episodes if episodes is not None else Episodes.of(self.config)
         self.simulator = self.episodes.simulator(self.config, batch=num_envs)
         self.num_envs = num_envs
-        num_nodes = len(self.simulator.sim.state.nodes.rows)
-        self.single_observation_space = observation_space(self.config.slots, num_nodes)
-        self.single_action_space = action_space(self.config.slots)
+        self.single_observation_space = observation_space(self.simulator.obs)
+        self.single_action_space = action_space(self.simulator.obs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {**self.metadata, "autoreset_mode": _mode(autoreset_mode)}
@@ -187,7 +186,7 @@ class SchedulingVectorEnv(VectorEnv[Obs, NDArray[np.int64], NDArray[Any]]):
         return mask, rest
 
     def action_masks(self) -> Flags:
-        """`(num_envs, Q + 1)` bool."""
+        """`(num_envs, actions)` bool."""
         return self.simulator.obs.action_mask.copy()
 
     def _finish(self, ended: Flags, incident: Flags) -> dict[str, Any]:

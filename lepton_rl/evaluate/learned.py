@@ -24,9 +24,14 @@ class HeadPolicy(Protocol):
     name: str
     place: Place
     may_wait: bool
+    chooses_nodes: bool
 
     def head(self, view: View) -> int:
         """Local index of the task that comes first, or WAIT."""
+        ...
+
+    def node(self, view: View, local: int, replica: int) -> int:
+        """The node for the next replica of that task; asked only if `chooses_nodes`."""
         ...
 
 
@@ -49,5 +54,8 @@ class LearnedContender:
             StateError: a task can never start on this cluster.
         """
         check_backfill(backfill, blocking=False)
-        rule = episode_rule(self.policy.place, backfill, may_wait=self.policy.may_wait)
-        return replay_heads(window.tasks, window.run_us, cluster, self.policy.head, rule)
+        policy = self.policy
+        rule = episode_rule(
+            policy.place, backfill, may_wait=policy.may_wait, choose_nodes=policy.chooses_nodes
+        )
+        return replay_heads(window.tasks, window.run_us, cluster, policy.head, rule, policy.node)

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from lepton_rl.core.errors import ArtifactError
 from lepton_rl.core.settings import Settings
 from lepton_rl.encoding.features import (
+    CANDIDATE_FEATURES,
     CLUSTER_FEATURES,
     NODE_FEATURES,
     SCHEMA_VERSION,
@@ -35,6 +36,7 @@ from lepton_rl.encoding.features import (
 )
 
 __all__ = [
+    "CANDIDATES",
     "CHECKSUM_KEY",
     "FORMAT_VERSION",
     "INPUTS",
@@ -51,6 +53,8 @@ FORMAT_VERSION = 1
 METADATA_KEY = "lepton_rl"
 CHECKSUM_KEY = "lepton_rl.sha256"
 INPUTS = ("tasks", "nodes", "cluster", "action_mask")
+CANDIDATES = "candidates"
+"""One more input, of policies that choose nodes too."""
 _LARGEST_FILE = 256 * 2**20
 _PARITY_TOLERANCE = 1e-4
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
@@ -93,6 +97,7 @@ class ParitySample(Settings):
     cluster: Array
     action_mask: Array
     logits: Array
+    candidates: Array | None = None
 
 
 class Manifest(Settings):
@@ -102,9 +107,11 @@ class Manifest(Settings):
         format_version: of this structure.
         schema_version: of the features (`encoding.features.SCHEMA_VERSION`).
         name: for tables and logs.
-        task_features, node_features, cluster_features: names of the input columns.
+        task_features, node_features, cluster_features, candidate_features: names of the input
+            columns.
         place, backfill: rules around the learned choice, by name.
         may_wait: whether "wait" was an action in training.
+        choose_nodes: whether it also chooses the nodes of the task that it puts first.
         resource_kinds: of the training cluster, for information.
         training: workload, steps, seed and the like, for information.
         evaluation: paired comparison with the heuristics on held-out windows, if one was made.
@@ -120,9 +127,11 @@ class Manifest(Settings):
     task_features: tuple[str, ...]
     node_features: tuple[str, ...]
     cluster_features: tuple[str, ...]
+    candidate_features: tuple[str, ...] = ()
     place: str
     backfill: str
     may_wait: bool
+    choose_nodes: bool = False
     resource_kinds: tuple[str, ...]
     training: dict[str, Any]
     evaluation: dict[str, Any] | None = None
@@ -152,16 +161,20 @@ class Artifact:
         nodes: NDArray[np.float32],
         cluster: NDArray[np.float32],
         action_mask: NDArray[np.bool_],
+        candidates: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """Logits `(B, Q + 1)`, minus infinity where masked.
+        """Logits `(B, actions)`, minus infinity where masked.
 
         Args:
             tasks: `(B, Q, F)`.
             nodes: `(B, M, G)`.
             cluster: `(B, C)`.
-            action_mask: `(B, Q + 1)`.
+            action_mask: `(B, Q + 1)`, `(B, Q + 1 + M)` of a policy that chooses nodes.
+            candidates: `(B, M, P)`; only such a policy takes them.
         """
         feeds = dict(zip(INPUTS, (tasks, nodes, cluster, action_mask), strict=True))
+        if self.manifest.choose_nodes and candidates is not None:
+            feeds[CANDIDATES] = candidates
         result: NDArray[np.float32] = self._session.run(["logits"], feeds)[0]
         return result
 
@@ -264,6 +277,7 @@ def _check_schema(
         "task_features": TASK_FEATURES,
         "node_features": NODE_FEATURES,
         "cluster_features": CLUSTER_FEATURES,
+        "candidate_features": CANDIDATE_FEATURES if manifest.choose_nodes else (),
     }
     for name, expected in ours.items():
         found = getattr(manifest, name)
@@ -271,9 +285,10 @@ def _check_schema(
             raise ArtifactError(_differs(path, name, found, expected))
     inputs = tuple(each.name for each in session.get_inputs())
     outputs = tuple(each.name for each in session.get_outputs())
-    if sorted(inputs) != sorted(INPUTS) or outputs != ("logits",):
+    wanted = (*INPUTS, CANDIDATES) if manifest.choose_nodes else INPUTS
+    if sorted(inputs) != sorted(wanted) or outputs != ("logits",):
         raise ArtifactError(
-            f"{path}: expected inputs {', '.join(INPUTS)} and output logits, got"
+            f"{path}: expected inputs {', '.join(wanted)} and output logits, got"
             f" {', '.join(inputs)} and {', '.join(outputs)}"
         )
 
@@ -283,8 +298,9 @@ def _check_parity(artifact: Artifact, path: str | Path) -> None:
     try:
         expected = sample.logits.values()
         mask = sample.action_mask.values()
+        candidates = sample.candidates.values() if sample.candidates is not None else None
         found = artifact.logits(
-            sample.tasks.values(), sample.nodes.values(), sample.cluster.values(), mask
+            sample.tasks.values(), sample.nodes.values(), sample.cluster.values(), mask, candidates
         )
         scale = np.maximum(1.0, np.abs(expected[mask]))
         difference = float((np.abs(found[mask] - expected[mask]) / scale).max())

@@ -10,9 +10,23 @@ from lepton_rl.core.errors import ArtifactError, InfeasibleDecisionError
 from lepton_rl.core.policy import Decision, Start, Wait
 from lepton_rl.core.rules.backfill import Backfill, undo_choice
 from lepton_rl.core.rules.dispatch import WAIT, start_head
-from lepton_rl.core.rules.placement import Place
-from lepton_rl.core.tables import View
-from lepton_rl.encoding.observation import Observation, empty_observation, encode
+from lepton_rl.core.rules.placement import (
+    Place,
+    begin_gang,
+    has_room_now,
+    only_node,
+    place_replica,
+    undo_replicas,
+)
+from lepton_rl.core.rules.scratch import Scratch
+from lepton_rl.core.tables import NO_NODE, View
+from lepton_rl.encoding.observation import (
+    Observation,
+    empty_observation,
+    encode,
+    encode_candidates,
+)
+from lepton_rl.encoding.workspace import EncoderWorkspace, encoder_workspace
 from lepton_rl.policies.artifact import Artifact, read_artifact
 from lepton_rl.policies.workspace import Workspace
 
@@ -23,6 +37,8 @@ _LARGEST_WINDOW = 4096
 
 class LearnedPolicy:
     """Asks the network which pending task comes first; the rules do the rest.
+
+    A network that was trained to is also asked for the node of each of its replicas.
 
     The window follows the queue (the next power of two, at most 4,096 slots), so the network sees
     every pending task whatever the window was in training, and a decision depends on the view
@@ -41,9 +57,10 @@ class LearnedPolicy:
         self.artifact = artifact
         self.name = manifest.name
         self.may_wait = manifest.may_wait
+        self.chooses_nodes = manifest.choose_nodes
         self.place = place if place is not None else Place[_key(manifest.place)]
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
-        self._buffers: dict[tuple[int, int], Observation] = {}
+        self._buffers: dict[tuple[int, int], tuple[Observation, EncoderWorkspace]] = {}
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
 
     def reset(self) -> None:
@@ -55,16 +72,10 @@ class LearnedPolicy:
         Raises:
             InfeasibleDecisionError: the network gave no finite preference.
         """
-        obs = self._buffer(int(view.status["num_pending"][0]), len(view.nodes.rows))
+        obs, work = self._buffer(view)
         may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
-        encode(view, 0, may_wait, obs)
-        logits = self.artifact.logits(obs.tasks, obs.nodes, obs.cluster, obs.action_mask)[0]
-        slot = int(np.argmax(logits))
-        if not np.isfinite(logits[slot]):
-            raise InfeasibleDecisionError(
-                f"policy {self.name!r}: expected a finite logit, got {logits[slot]}; the"
-                " observation or the network is not finite"
-            )
+        encode(view, 0, may_wait, obs, work)
+        slot = self._first_choice(obs)
         return WAIT if slot == len(obs.window[0]) else int(obs.window[0, slot])
 
     def decide(self, view: View) -> Decision:
@@ -75,6 +86,8 @@ class LearnedPolicy:
         if head == WAIT:
             return Wait()
         seen, work = self._workspace.ready(view)
+        if self.chooses_nodes and has_room_now(seen, 0, head):
+            return Start(head, self._nodes_for(view, seen, work, head))
         local = start_head(seen, work, 0, head, int(self.place), int(self.backfill))
         if local == WAIT:
             return Wait()
@@ -84,11 +97,64 @@ class LearnedPolicy:
         choice = self._workspace.fitting(view).choice
         return Start(local, tuple(choice["node"][0, :replicas].tolist()))
 
-    def _buffer(self, pending: int, num_nodes: int) -> Observation:
+    def _nodes_for(self, view: View, seen: View, work: Scratch, head: int) -> tuple[int, ...]:
+        """The node of each replica of a task that has room, one after another."""
+        row = int(view.status["first_row"][0]) + head
+        replicas = int(view.tasks["replicas"][row])
+        begin_gang(work, 0)
+        nodes: list[int] = []
+        try:
+            for replica in range(replicas):
+                m = only_node(seen, 0, head)
+                if m == NO_NODE:
+                    m = self.node(view, head, replica)
+                place_replica(seen, work, 0, head, replica, m)
+                nodes.append(m)
+        finally:
+            undo_replicas(seen, work, 0, head, len(nodes))
+        return tuple(nodes)
+
+    def node(self, view: View, local: int, replica: int) -> int:
+        """The node for the next replica of a task, of several that it may use.
+
+        Args:
+            view: its pool already lacks what earlier replicas take.
+            local: the task's local index.
+            replica: the one to be placed, from 0.
+
+        Raises:
+            InfeasibleDecisionError: the network gave no finite preference.
+        """
+        obs, work = self._buffer(view)
+        encode_candidates(view, 0, local, replica, obs, work)
+        return self._first_choice(obs) - len(obs.window[0]) - 1
+
+    def _first_choice(self, obs: Observation) -> int:
+        """The action that the network likes best.
+
+        Raises:
+            InfeasibleDecisionError: it gave no finite preference.
+        """
+        logits = self.artifact.logits(
+            obs.tasks, obs.nodes, obs.cluster, obs.action_mask, obs.candidates
+        )[0]
+        action = int(np.argmax(logits))
+        if not np.isfinite(logits[action]):
+            raise InfeasibleDecisionError(
+                f"policy {self.name!r}: expected a finite logit, got {logits[action]}; the"
+                " observation or the network is not finite"
+            )
+        return action
+
+    def _buffer(self, view: View) -> tuple[Observation, EncoderWorkspace]:
+        pending, num_nodes = int(view.status["num_pending"][0]), len(view.nodes.rows)
         slots = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))
-        if (slots, num_nodes) not in self._buffers:
-            self._buffers[slots, num_nodes] = empty_observation(1, slots, num_nodes)
-        return self._buffers[slots, num_nodes]
+        found = self._buffers.get((slots, num_nodes))
+        if found is None or found[1].seen.dtype != view.pool.rows.dtype:
+            obs = empty_observation(1, slots, num_nodes, chooses_nodes=self.chooses_nodes)
+            found = obs, encoder_workspace(view.nodes, 1, slots)
+            self._buffers[slots, num_nodes] = found
+        return found
 
 
 def load_policy(path: str | Path) -> LearnedPolicy:

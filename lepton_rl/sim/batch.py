@@ -15,8 +15,9 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import Records
+from lepton_rl.core.typical import typical_tasks
 from lepton_rl.encoding.observation import Observation, empty_observation
-from lepton_rl.encoding.window import facts_of
+from lepton_rl.encoding.workspace import another_workspace, encoder_workspace
 from lepton_rl.sim.episode import (
     BatchTable,
     EpisodeRule,
@@ -40,9 +41,12 @@ def episode_rule(
     *,
     may_wait: bool = False,
     skip_forced: bool = True,
+    choose_nodes: bool = False,
 ) -> EpisodeRule:
     """What surrounds the learned choice, as the compiled code wants it."""
-    return EpisodeRule(int(place), int(backfill), int(objective), may_wait, skip_forced)
+    return EpisodeRule(
+        int(place), int(backfill), int(objective), may_wait, skip_forced, choose_nodes
+    )
 
 
 class BatchSimulator:
@@ -100,25 +104,33 @@ class BatchSimulator:
         nodes = node_table(cluster)
         self.batch, self.slots, self.episode_tasks = batch, slots, episode_tasks
         self.rule = rule
+        typical = typical_tasks(tasks, nodes) if rule.choose_nodes else None
         self.sim: SimTable = empty_sim(
-            tasks, run_us, nodes, batch, episode_tasks, rule, world=world
+            tasks, run_us, nodes, batch, episode_tasks, rule, typical, world
         )
-        self.obs: Observation = empty_observation(batch, slots, len(nodes.rows))
+        self.obs: Observation = empty_observation(
+            batch, slots, len(nodes.rows), chooses_nodes=rule.choose_nodes
+        )
         self.rewards = np.zeros(batch, np.float64)
         self.terminated = np.zeros(batch, np.bool_)
         self.paused = np.zeros(batch, np.bool_)
         self._actions = np.zeros(batch, np.int64)
-        self._table = Handle.standing_for(
+        first = encoder_workspace(nodes, batch, slots, tasks)
+        spaces = [first, *(another_workspace(first) for _ in range(num_threads - 1))]
+        tables = [
             BatchTable(
                 sim=self.sim,
-                facts=facts_of(tasks, nodes),
+                work=space,
                 obs=self.obs,
                 actions=self._actions,
                 paused=self.paused,
                 rewards=self.rewards,
                 terminated=self.terminated,
             )
-        )
+            for space in spaces
+        ]
+        self._tables = [Handle.standing_for(table) for table in tables]  # one a thread
+        self._table = self._tables[0]
         self._threads = SliceThreads(num_threads)
 
     def reset(self, b: int, first_row: int) -> None:
@@ -138,7 +150,7 @@ class BatchSimulator:
         """Act in every environment; results are in `obs`, `rewards` and `terminated`.
 
         Args:
-            actions: `(batch,)` slots, or `slots` for "wait".
+            actions: `(batch,)` slots, `slots` for "wait", `slots + 1 + m` for node `m`.
 
         Raises:
             InfeasibleDecisionError: an action that the mask forbids; nothing has moved.
@@ -166,8 +178,8 @@ class BatchSimulator:
             self._threads.run(self._step_slice, self.batch)
         return wrong
 
-    def _step_slice(self, first: int, last: int) -> None:
-        step_range(self._table, self.rule, first, last)
+    def _step_slice(self, thread: int, first: int, last: int) -> None:
+        step_range(self._tables[thread], self.rule, first, last)
 
     def _refusal(self, wrong: int) -> InfeasibleDecisionError | StateError:
         """Why environment `wrong` cannot do its action."""

@@ -4,6 +4,9 @@ An action names the task that comes first (the head). If it fits it starts, on n
 placement rule; if it does not, the backfilling rule may start another, and when nobody can start,
 time goes on to the next event. So the argmax of a learned score, asked again after each step, is
 scheduled exactly as a heuristic order is.
+
+With `choose_nodes`, a task that comes first and fits does not start yet: the next actions name the
+node of each of its replicas. Tasks that overtake it get theirs by the placement rule.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from numpy.typing import NDArray
 from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.dispatch import WAIT, start_head
-from lepton_rl.core.tables import Floats, Ints, Records
-from lepton_rl.encoding.observation import Observation, encode_with, workspace_of
-from lepton_rl.encoding.window import Workspace
+from lepton_rl.core.rules.placement import begin_gang, has_room_now, only_node, place_replica
+from lepton_rl.core.tables import NO_NODE, NO_TASK, Floats, Ints
+from lepton_rl.encoding.observation import Observation, encode, encode_candidates
+from lepton_rl.encoding.workspace import EncoderWorkspace
 from lepton_rl.sim.events import advance, reset, start_promised
 from lepton_rl.sim.runs import start
 from lepton_rl.sim.tables import SimTable
@@ -32,6 +36,7 @@ __all__ = [
     "settle",
     "step_batch",
     "step_head",
+    "step_node",
     "step_range",
 ]
 
@@ -41,9 +46,9 @@ class BatchTable(NamedTuple):
     """`B` episodes, what is done in them, and what comes back."""
 
     sim: SimTable
-    facts: Records  # (rows,) `facts_of` the task table
+    work: EncoderWorkspace  # of `obs`
     obs: Observation  # what the actions answer; overwritten by what follows them
-    actions: Ints  # (B,) slot of the window, or its length for "wait"
+    actions: Ints  # (B,) slot of the window, its length Q for "wait", Q + 1 + m for node m
     paused: NDArray[np.bool_]  # (B,) whom the next step leaves as they are, whatever their action
     rewards: Floats  # (B,) out
     terminated: NDArray[np.bool_]  # (B,) out
@@ -56,7 +61,8 @@ class EpisodeRule(NamedTuple):
     backfill: int  # a `Backfill`
     objective: int  # an `Objective`
     may_wait: bool  # offer "wait" as an action
-    skip_forced: bool  # do not ask when one task is pending and waiting is not offered
+    skip_forced: bool  # do not ask where there is one choice and waiting is not offered
+    choose_nodes: bool  # also ask for the node of each replica of the task that comes first
 
 
 @compiled
@@ -84,6 +90,11 @@ def _is_worth_waiting(sim: SimTable, b: int) -> bool:
 @compiled
 def _dispatch(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> bool:
     """Start `head` or who may overtake it, else go on to the next event; False if none is left."""
+    if rule.choose_nodes and has_room_now(sim.state, b, head):
+        begin_gang(sim.scratch, b)
+        sim.progress[b].placing = head
+        sim.progress[b].placed = 0
+        return True
     local = start_head(sim.state, sim.scratch, b, head, rule.place, rule.backfill)
     if local == WAIT:
         return advance(sim, b, rule.objective, False)
@@ -92,10 +103,35 @@ def _dispatch(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> bool:
 
 
 @compiled
+def _put(sim: SimTable, b: int, m: int) -> None:
+    """The next replica of the task that is being placed gets node `m`; with the last it starts."""
+    local = sim.progress[b].placing
+    place_replica(sim.state, sim.scratch, b, local, sim.progress[b].placed, m)
+    sim.progress[b].placed += 1
+    row = sim.state.status[b].first_row + local
+    if sim.progress[b].placed == sim.state.tasks[row].replicas:
+        sim.progress[b].placing = NO_TASK
+        start(sim, b, local)
+
+
+@compiled
+def _put_forced(sim: SimTable, b: int, skip_forced: bool) -> bool:
+    """Place the replicas that have one node to go to; whether there is a choice now."""
+    while sim.progress[b].placing != NO_TASK:
+        m = only_node(sim.state, b, sim.progress[b].placing) if skip_forced else NO_NODE
+        if m == NO_NODE:
+            return True
+        _put(sim, b, m)
+    return False
+
+
+@compiled
 def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
     """Go on until there is something to decide or the episode is over."""
     going = True
     while going and not is_over(sim, b):
+        if rule.choose_nodes and _put_forced(sim, b, rule.skip_forced):
+            return
         if start_promised(sim, b):
             continue
         count = sim.state.status[b].num_pending
@@ -108,13 +144,18 @@ def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
 
 
 @compiled
-def _observe(batch: BatchTable, b: int, rule: EpisodeRule, work: Workspace) -> None:
+def _observe(batch: BatchTable, b: int, rule: EpisodeRule) -> None:
     """Write the observation of environment `b`; waiting is offered while something can happen.
 
     Once the episode is over, nothing is offered.
     """
-    may_wait = rule.may_wait and _is_worth_waiting(batch.sim, b)
-    encode_with(batch.sim.state, b, may_wait, batch.obs, batch.facts, work)
+    sim = batch.sim
+    if rule.choose_nodes and sim.progress[b].placing != NO_TASK:
+        local, replica = sim.progress[b].placing, sim.progress[b].placed
+        encode_candidates(sim.state, b, local, replica, batch.obs, batch.work)
+    else:
+        may_wait = rule.may_wait and _is_worth_waiting(sim, b)
+        encode(sim.state, b, may_wait, batch.obs, batch.work)
 
 
 @compiled
@@ -124,7 +165,7 @@ def reset_episode(
     """Begin an episode and stop at its first decision, which is always asked."""
     reset(batch.sim, b, first_row, num_tasks)
     settle(batch.sim, b, rule, False)
-    _observe(batch, b, rule, workspace_of(batch.sim.state, batch.obs))
+    _observe(batch, b, rule)
 
 
 @compiled
@@ -139,6 +180,19 @@ def step_head(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> float:
         advance(sim, b, rule.objective, False)
     else:
         _dispatch(sim, b, head, rule)
+    return _settled_reward(sim, b, rule)
+
+
+@compiled
+def step_node(sim: SimTable, b: int, m: int, rule: EpisodeRule) -> float:
+    """Act on one decision: node `m` takes the next replica of the task that is being placed."""
+    _put(sim, b, m)
+    return _settled_reward(sim, b, rule)
+
+
+@compiled
+def _settled_reward(sim: SimTable, b: int, rule: EpisodeRule) -> float:
+    """Go on to the next decision; minus the cost accrued since the last one."""
     settle(sim, b, rule, rule.skip_forced)
     reward = -(sim.progress[b].cost - sim.progress[b].reported) / sim.progress[b].num_tasks
     sim.progress[b].reported = sim.progress[b].cost
@@ -148,12 +202,12 @@ def step_head(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> float:
 @compiled
 def first_masked(batch: BatchTable) -> int:
     """The first environment whose action its mask forbids, -1 if there is none."""
-    slots = batch.obs.window.shape[1]
+    num_actions = batch.obs.action_mask.shape[1]
     for b in range(batch.actions.shape[0]):
         if batch.paused[b]:
             continue
         action = batch.actions[b]
-        if action < 0 or action > slots or not batch.obs.action_mask[b, action]:
+        if action < 0 or action >= num_actions or not batch.obs.action_mask[b, action]:
             return b
     return -1
 
@@ -162,18 +216,20 @@ def first_masked(batch: BatchTable) -> int:
 def step_range(batch: BatchTable, rule: EpisodeRule, first: int, last: int) -> None:
     """Step environments `first` to `last` (not included); their actions are allowed.
 
-    Ranges that do not overlap may be stepped at the same time.
+    Ranges that do not overlap may be stepped at the same time, each with its own work space.
     """
     slots = batch.obs.window.shape[1]
-    work = workspace_of(batch.sim.state, batch.obs)
     for b in range(first, last):
         if batch.paused[b]:
             continue
         action = batch.actions[b]
-        head = WAIT if action == slots else batch.obs.window[b, action]
-        batch.rewards[b] = step_head(batch.sim, b, head, rule)
+        if action > slots:
+            batch.rewards[b] = step_node(batch.sim, b, action - slots - 1, rule)
+        else:
+            head = WAIT if action == slots else batch.obs.window[b, action]
+            batch.rewards[b] = step_head(batch.sim, b, head, rule)
         batch.terminated[b] = is_over(batch.sim, b)
-        _observe(batch, b, rule, work)
+        _observe(batch, b, rule)
 
 
 @compiled

@@ -48,6 +48,7 @@ def reset(sim: SimTable, b: int, first_row: int, num_tasks: int) -> None:
     forget_tenants(sim.state, b)
     sim.scratch.blocked[b].task = NO_TASK
     sim.progress[b].num_resting = 0
+    sim.progress[b].placing = NO_TASK
     sim.progress[b].num_tasks = num_tasks
     sim.progress[b].next_arrival = 0
     sim.progress[b].num_ended = 0

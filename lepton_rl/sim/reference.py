@@ -17,14 +17,18 @@ from numpy.typing import NDArray
 from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.dispatch import DispatchRule
+from lepton_rl.core.rules.node_scores import Place, mark_device_classes
 from lepton_rl.core.rules.orders import PriorityWeights, score
+from lepton_rl.core.rules.placement import best_node
 from lepton_rl.core.tables import NO_TASK, Floats, Ints
 from lepton_rl.encoding.observation import Observation
 from lepton_rl.sim.events import advance, reset, start_all
 from lepton_rl.sim.objective import arrival_cost
 from lepton_rl.sim.tables import SimTable, empty_sim
 
-__all__ = ["Reference", "heuristic_slots"]
+__all__ = ["Reference", "heuristic_actions"]
+
+_CLUSTERING = int(Place.GPU_CLUSTERING)
 
 
 @by_reference
@@ -97,8 +101,9 @@ class Reference:
     def __init__(self, sim: SimTable, rule: DispatchRule, objective: int) -> None:
         batch, num_tasks = sim.end_us.shape
         self._rule, self._objective = rule, objective
+        typical = sim.state.typical if len(sim.state.typical) else None
         self._sim = empty_sim(
-            sim.state.tasks, sim.run_us, sim.state.nodes, 1, num_tasks, rule, sim.state.typical
+            sim.state.tasks, sim.run_us, sim.state.nodes, 1, num_tasks, rule, typical
         )
         events = batch, 2 * num_tasks
         self._trace = _Trace(
@@ -134,18 +139,41 @@ class Reference:
 
 
 @compiled
-def heuristic_slots(
-    sim: SimTable, obs: Observation, order: int, weights: PriorityWeights, out: Ints
-) -> None:
-    """Slot of the window that `order` puts first, in each environment; `(B,)` out."""
+def heuristic_actions(sim: SimTable, obs: Observation, rule: DispatchRule, out: Ints) -> None:
+    """The action that `rule` would choose in each environment, -1 if there is none; `(B,)` out.
+
+    While a task is to be chosen that is the slot of the one its order puts first; while a node is,
+    the node that its placement likes best.
+    """
+    slots = obs.window.shape[1]
     for b in range(out.shape[0]):
-        best = 0.0
-        out[b] = -1
-        for slot in range(obs.window.shape[1]):
-            local = obs.window[b, slot]
-            if local == NO_TASK:
-                continue
-            current = score(order, sim.state, b, local, weights)
-            if out[b] < 0 or current < best:
-                best = current
-                out[b] = slot
+        local = sim.progress[b].placing
+        if local == NO_TASK:
+            out[b] = _first_slot(sim, obs, b, rule.order, rule.weights)
+            continue
+        state, row = sim.state, sim.state.status[b].first_row + local
+        if rule.place == _CLUSTERING:
+            mark_device_classes(state, b, sim.scratch)
+        now_us = state.status[b].now_us
+        out[b] = (
+            slots
+            + 1
+            + best_node(state, b, state.pool, b, local, row, now_us, rule.place, 0, sim.scratch)
+        )
+
+
+@compiled
+def _first_slot(
+    sim: SimTable, obs: Observation, b: int, order: int, weights: PriorityWeights
+) -> int:
+    best = 0.0
+    found = -1
+    for slot in range(obs.window.shape[1]):
+        local = obs.window[b, slot]
+        if local == NO_TASK:
+            continue
+        current = score(order, sim.state, b, local, weights)
+        if found < 0 or current < best:
+            best = current
+            found = slot
+    return found

@@ -13,8 +13,9 @@ from lepton_rl.core.intake import node_table
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.core.schedule import Schedule
-from lepton_rl.core.tables import Records, View
-from lepton_rl.sim.episode import EpisodeRule, is_over, settle, step_head
+from lepton_rl.core.tables import NO_TASK, Records, View
+from lepton_rl.core.typical import typical_tasks
+from lepton_rl.sim.episode import EpisodeRule, is_over, settle, step_head, step_node
 from lepton_rl.sim.events import advance, reset, start_all
 from lepton_rl.sim.objective import Objective
 from lepton_rl.sim.tables import SimTable, empty_sim
@@ -67,6 +68,7 @@ def replay_heads(
     cluster: Cluster,
     choose_head: Callable[[View], int],
     rule: EpisodeRule,
+    choose_node: Callable[[View, int, int], int] | None = None,
 ) -> Schedule:
     """Schedule all `tasks` with `choose_head` naming the task that comes first, at each decision.
 
@@ -76,18 +78,28 @@ def replay_heads(
         cluster: starts idle.
         choose_head: from a view (environment 0) to a local index, or WAIT.
         rule: placement and backfilling around the choice.
+        choose_node: with `rule.choose_nodes`, from a view, the local index of the task that is
+            being placed and its next replica to a node.
 
     Raises:
         StateError: a task never started, because the cluster cannot hold it.
     """
-    sim = empty_sim(tasks, run_us, node_table(cluster), 1, len(run_us), rule)
+    nodes = node_table(cluster)
+    typical = typical_tasks(tasks, nodes) if rule.choose_nodes else None
+    sim = empty_sim(tasks, run_us, nodes, 1, len(run_us), rule, typical)
     reset(sim, 0, 0, len(run_us))
     settle(sim, 0, rule, rule.skip_forced)
     while not is_over(sim, 0):
+        placing = int(sim.progress["placing"][0])
+        if placing != NO_TASK:
+            assert choose_node is not None, "rule.choose_nodes asks for nodes"
+            node = choose_node(sim.state, placing, int(sim.progress["placed"][0]))
+            step_node(sim, 0, node, rule)
+            continue
         before_us = int(sim.state.status["now_us"][0])
         count = int(sim.state.status["num_pending"][0])
         step_head(sim, 0, choose_head(sim.state), rule)
-        same = count == sim.state.status["num_pending"][0]
+        same = count == sim.state.status["num_pending"][0] and sim.progress["placing"][0] == NO_TASK
         if same and before_us == sim.state.status["now_us"][0] and sim.progress["num_ends"][0] == 0:
             raise StateError(_NEVER_STARTS)
     return _schedule(sim)

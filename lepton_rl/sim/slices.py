@@ -25,15 +25,18 @@ class SliceThreads:
         self.num_threads = num_threads
         self._workers: ThreadPoolExecutor | None = None
 
-    def run(self, step: Callable[[int, int], None], count: int) -> None:
-        """Call `step(first, last)` on slices that cover `range(count)`, and wait for all."""
+    def run(self, step: Callable[[int, int, int], None], count: int) -> None:
+        """Call `step(thread, first, last)` on slices that cover `range(count)`; wait for all.
+
+        No two calls with the same `thread` (from 0) are made at the same time.
+        """
         slices = max(1, min(self.num_threads, count // LEAST_SLICE))
         bounds = [count * index // slices for index in range(slices + 1)]
         running: list[Future[None]] = [
-            self._start().submit(step, bounds[index], bounds[index + 1])
+            self._start().submit(step, index, bounds[index], bounds[index + 1])
             for index in range(slices - 1)
         ]
-        step(bounds[slices - 1], bounds[slices])
+        step(slices - 1, bounds[slices - 1], bounds[slices])
         for each in running:
             each.result()
 

@@ -11,7 +11,7 @@ from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.conservative import plan_segments
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.rules.scratch import Scratch, empty_scratch
-from lepton_rl.core.tables import Ints, NodeTable, Records, View, empty_view
+from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View, empty_view
 from lepton_rl.core.typical import typical_tasks
 from lepton_rl.sim.world import World, empty_world, is_eventful
 
@@ -25,6 +25,8 @@ _PROGRESS_DTYPE = np.dtype(
         ("next_node_event", np.int64),
         ("num_ends", np.int64),  # entries of the heap
         ("num_resting", np.int64),  # tasks stopped at this very instant
+        ("placing", np.int64),  # local index of the task whose nodes are being chosen, or NO_TASK
+        ("placed", np.int64),  # its replicas that have a node
         ("cost", np.float64),  # objective accrued so far, summed over tasks
         ("reported", np.float64),  # the part of it that rewards have told so far
     ],
@@ -106,13 +108,15 @@ def empty_sim(
     if typical is None and rule.place == Place.FGD:
         typical = typical_tasks(tasks, nodes)
     state = empty_view(tasks, nodes, batch, episode_tasks, largest_gang, num_tenants, typical)
+    progress = np.zeros(batch, _PROGRESS_DTYPE)
+    progress["placing"] = NO_TASK
     return SimTable(
         state=state,
         scratch=empty_scratch(nodes, batch, largest_gang, segments),
         run_us=run_us,
         world=world,
         lives=np.zeros((batch, episode_tasks if is_eventful(world) else 0), _LIFE_DTYPE),
-        progress=np.zeros(batch, _PROGRESS_DTYPE),
+        progress=progress,
         end_us=np.zeros((batch, episode_tasks), np.int64),
         ends=np.zeros((batch, episode_tasks), np.int64),
         first_start_us=np.zeros((batch, episode_tasks), np.int64),

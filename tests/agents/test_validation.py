@@ -13,6 +13,7 @@ from lepton_rl.agents.validation import Validator
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.tables import View
 from lepton_rl.encoding.observation import empty_observation, encode
+from lepton_rl.encoding.workspace import encoder_workspace
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.evaluate import measure
@@ -35,7 +36,7 @@ def heads(model: PriorityNetwork, slots: int = SLOTS) -> Callable[[View], int]:
 
     def head(view: View) -> int:
         obs = empty_observation(1, slots, len(view.nodes.rows))
-        encode(view, 0, False, obs)
+        encode(view, 0, False, obs, encoder_workspace(view.nodes, 1, slots))
         inputs = (torch.as_tensor(each) for each in (obs.tasks, obs.nodes, obs.cluster))
         with torch.no_grad():
             logits = model(*inputs)[0].numpy()

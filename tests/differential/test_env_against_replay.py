@@ -14,7 +14,7 @@ from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.envs.single import SchedulingEnv
 from lepton_rl.policies.registry import BASELINES, heuristic
-from lepton_rl.sim.reference import heuristic_slots
+from lepton_rl.sim.reference import heuristic_actions
 from lepton_rl.sim.replay import replay
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
 from lepton_rl.workloads.splits import Split
@@ -83,7 +83,7 @@ def by_batch(
     slots = np.zeros(batch, np.int64)
     found: dict[int, list[int]] = {}
     while len(found) < batch:
-        heuristic_slots(sim.sim, sim.obs, rule.order, rule.weights, slots)
+        heuristic_actions(sim.sim, sim.obs, rule, slots)
         sim.step(slots)
         for b in np.flatnonzero(sim.terminated).tolist():
             found.setdefault(b, starts_us(sim.sim, b))

@@ -75,6 +75,9 @@ def test_a_gang_that_asks_for_cards() -> None:
             "area_to_mean": log10((50 * 2 / 3) / ((50 * 2 / 3 + 200 * 6 / 18) / 2)) / 4,
             "urgency": 0.4,
             "critical": 0,
+            "device_share": 2 / 3,
+            "replicas": log10(2) / 3,
+            "deadline": 0,
         }
     )
 
@@ -97,8 +100,21 @@ def test_a_task_that_asks_for_cores() -> None:
             "area_to_mean": log10((200 * 6 / 18) / ((50 * 2 / 3 + 200 * 6 / 18) / 2)) / 4,
             "urgency": 0,
             "critical": 0,
+            "device_share": 0,
+            "replicas": 0,
+            "deadline": 0,
         }
     )
+
+
+@pytest.mark.parametrize(("now_s", "pressure"), [(0, 0.25), (60, 0.5), (90, 1.0), (500, 1.0)])
+def test_a_deadline_presses_more_and_more(now_s: float, pressure: float) -> None:
+    """60 s of work due at 120 s: half of its time at first, all of it at 60 s, then too late."""
+    view = desk(Task("due", {"cpu": 1}, 60.0, deadline_s=120.0))
+    view.at(now_s)
+    view.submit("due")
+
+    assert task_features(view, look(view), "due")["deadline"] == pytest.approx(pressure)
 
 
 def test_nodes() -> None:
@@ -106,13 +122,37 @@ def test_nodes() -> None:
     obs = look(one_running_two_pending())
 
     assert node_features(obs, BIG) == close(
-        {"load": 4 / 8, "free_cards": 2.5 / 3, "size": 1, "replicas": log10(2) / 3, "held": 0}
+        {
+            "load": 4 / 8,
+            "free_cards": 2.5 / 3,
+            "free_rest": 4 / 8,
+            "size": 1,
+            "replicas": log10(2) / 3,
+            "held": 0,
+            "accepting": 1,
+        }
     )
     assert node_features(obs, PLAIN) == close(
-        {"load": 0, "free_cards": 0, "size": 6 / 18, "replicas": 0, "held": 0}
+        {
+            "load": 0,
+            "free_cards": 0,
+            "free_rest": 1,
+            "size": 6 / 18,
+            "replicas": 0,
+            "held": 0,
+            "accepting": 1,
+        }
     )
     assert node_features(obs, SMALL) == close(
-        {"load": 0, "free_cards": 1, "size": 1 / 3, "replicas": 0, "held": 0}
+        {
+            "load": 0,
+            "free_cards": 1,
+            "free_rest": 1,
+            "size": 1 / 3,
+            "replicas": 0,
+            "held": 0,
+            "accepting": 1,
+        }
     )
 
 

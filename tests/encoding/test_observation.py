@@ -15,8 +15,14 @@ from lepton_rl.core.intake import Intake
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.reservation import reserve
 from lepton_rl.core.tasks import Task
-from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
+from lepton_rl.encoding.features import (
+    CANDIDATE_FEATURES,
+    CLUSTER_FEATURES,
+    NODE_FEATURES,
+    TASK_FEATURES,
+)
 from lepton_rl.encoding.observation import Observation, empty_observation, encode
+from lepton_rl.encoding.workspace import encoder_workspace
 from lepton_rl.envs.spaces import observation_of, observation_space
 from tests.builders import Desk, batch_job
 from tests.encoding.views import cluster_features, look, shown, spoiled, task_features
@@ -43,7 +49,8 @@ def test_empty_buffers_are_zero_and_show_nothing() -> None:
     assert obs.nodes.shape == (2, 5, len(NODE_FEATURES))
     assert obs.cluster.shape == (2, len(CLUSTER_FEATURES))
     assert obs.action_mask.shape == (2, 4)
-    assert [each.dtype.name for each in obs] == ["float32", "float32", "float32", "bool", "int64"]
+    assert obs.candidates.shape == (2, 0, len(CANDIDATE_FEATURES))
+    assert [each.dtype.name for each in obs] == [*["float32"] * 4, "bool", "int64"]
     assert not any(values.any() for values in obs[:-1])
     assert (obs.window == -1).all()
 
@@ -87,11 +94,11 @@ def test_what_does_not_fit_leaves_out_the_middle(slots: int, pending: int) -> No
 def test_the_window_follows_arrivals_and_departures() -> None:
     """Six tasks arrive one after another and leave oldest first: what is shown is never stale."""
     desk = Desk(POOL, [batch_job(f"t{i}", 1, 10, submit_s=i) for i in range(6)])
-    obs = spoiled(3, 1)
+    obs, work = spoiled(3, 1), encoder_workspace(desk.view.nodes, 1, 3)
     seen = []
 
     def see() -> None:
-        encode(desk.view, 0, False, obs)
+        encode(desk.view, 0, False, obs, work)
         seen.append([int(local) for local in obs.window[0] if local >= 0])
 
     for i in range(6):
@@ -129,8 +136,8 @@ def test_waiting_is_offered_as_told(pending: int, may_wait: bool) -> None:
 
 
 def test_other_environments_of_the_batch_are_left_alone() -> None:
-    obs = spoiled(2, 1, batch=2)
-    encode(queue(3).view, 0, True, obs)
+    obs, view = spoiled(2, 1, batch=2), queue(3).view
+    encode(view, 0, True, obs, encoder_workspace(view.nodes, 2, 2))
 
     for values in (obs.tasks[1], obs.nodes[1], obs.cluster[1], obs.window[1]):
         assert (values == 77).all()
@@ -196,7 +203,7 @@ slot_counts = st.integers(2, 6)
 def test_every_observation_lies_in_the_space(desk: Desk, slots: int, may_wait: bool) -> None:
     obs = look(desk, slots=slots, may_wait=may_wait)
 
-    space = observation_space(slots, len(FIXED_NODES))
+    space = observation_space(obs)
     single = {name: values[0] for name, values in observation_of(obs).items()}
     assert space.contains(single)
     assert all(np.isfinite(values).all() for values in single.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lepton_rl.core.clock import to_us
 from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
 from lepton_rl.encoding.observation import Observation, empty_observation, encode
+from lepton_rl.encoding.workspace import encoder_workspace
 from tests.builders import Desk
 
 
@@ -20,7 +21,7 @@ def spoiled(slots: int, num_nodes: int, batch: int = 1) -> Observation:
 def look(desk: Desk, *, slots: int = 4, may_wait: bool = False) -> Observation:
     """The observation of a desk."""
     obs = spoiled(slots, len(desk.view.nodes.rows))
-    encode(desk.view, 0, may_wait, obs)
+    encode(desk.view, 0, may_wait, obs, encoder_workspace(desk.view.nodes, 1, slots))
     return obs
 
 

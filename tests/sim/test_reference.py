@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_rl.core.rules.backfill import Backfill
-from lepton_rl.core.rules.orders import Order
 from lepton_rl.encoding.observation import empty_observation
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.policies.registry import heuristic
 from lepton_rl.sim.objective import Objective
-from lepton_rl.sim.reference import Reference, heuristic_slots
+from lepton_rl.sim.reference import Reference, heuristic_actions
 from lepton_rl.sim.replay import replay
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
 from lepton_rl.workloads.splits import Split
@@ -145,20 +144,18 @@ def test_it_chooses_the_slot_with_the_lowest_score() -> None:
     batch = simulator(on_pool(4, (0, 1, 9), (0, 1, 5), (0, 1, 5)), slots=4)
     batch.reset(0, 0)
     slots = np.zeros(1, np.int64)
-    weights = heuristic("fcfs").rule.weights
     chosen = {}
-    for order in (Order.FCFS, Order.SJF, Order.LJF):
-        heuristic_slots(batch.sim, batch.obs, int(order), weights, slots)
-        chosen[order.name] = int(slots[0])
+    for order in ("fcfs", "sjf", "ljf"):
+        heuristic_actions(batch.sim, batch.obs, heuristic(order).rule, slots)
+        chosen[order] = int(slots[0])
 
-    assert chosen == {"FCFS": 0, "SJF": 1, "LJF": 0}
+    assert chosen == {"fcfs": 0, "sjf": 1, "ljf": 0}
 
 
 def test_it_chooses_nothing_where_nothing_is_shown() -> None:
     batch = simulator(on_pool(4, (0, 1, 9)), slots=4)
     slots = np.zeros(1, np.int64)
-    empty, weights = empty_observation(1, 4, 1), heuristic("fcfs").rule.weights
-    heuristic_slots(batch.sim, empty, int(Order.FCFS), weights, slots)
+    heuristic_actions(batch.sim, empty_observation(1, 4, 1), heuristic("fcfs").rule, slots)
 
     assert slots.tolist() == [-1]
 

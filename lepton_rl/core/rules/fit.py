@@ -6,42 +6,65 @@ from lepton_rl.core.compiled import compiled
 from lepton_rl.core.resources import CARD
 from lepton_rl.core.tables import NEVER_US, NO_TASK, NodeTable, PoolTable, Records
 
-__all__ = ["first_without_room", "gang_capacity", "held_from_us", "replica_capacity"]
+__all__ = [
+    "first_without_room",
+    "gang_capacity",
+    "held_from_us",
+    "replica_capacity",
+    "takes_replica",
+]
 
 _MANY = 1 << 30
+
+
+@compiled
+def takes_replica(
+    tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int
+) -> bool:
+    """Whether node `m` could take a replica of task `row` now.
+
+    Only the resources: whether the node is held for another task is the caller's question. A node
+    that is draining or down takes nothing; no other rule asks for that.
+    """
+    if not pool.rows[b, m].accepting:
+        return False
+    if (nodes.rows[m].labels & tasks[row].labels) != tasks[row].labels:
+        return False
+    if tasks[row].models != 0 and (nodes.rows[m].model & tasks[row].models) == 0:
+        return False
+    if tasks[row].exclusive and pool.rows[b, m].replicas_on > 0:
+        return False
+    num_devices = nodes.card_start.shape[0] - 1
+    num_divisible = nodes.total.shape[0] - num_devices
+    for k in range(num_divisible):
+        if tasks[row].demand[k] > pool.rows[b, m].free[k]:
+            return False
+    for device in range(num_devices):
+        wanted = tasks[row].demand[num_divisible + device]
+        if wanted > 0 and _card_capacity(nodes, pool, b, m, device, wanted) == 0:
+            return False
+    return True
 
 
 @compiled
 def replica_capacity(
     tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int
 ) -> int:
-    """How many replicas of task `row` node `m` could take now (0 if it is not allowed there).
-
-    Only the resources: whether the node is held for another task is the caller's question. A node
-    that is draining or down takes nothing; no other rule asks for that.
-    """
-    if not pool.rows[b, m].accepting:
+    """How many replicas of task `row` node `m` could take now; 0 unless `takes_replica`."""
+    if not takes_replica(tasks, nodes, pool, b, row, m):
         return 0
-    if (nodes.rows[m].labels & tasks[row].labels) != tasks[row].labels:
-        return 0
-    if tasks[row].models != 0 and (nodes.rows[m].model & tasks[row].models) == 0:
-        return 0
+    if tasks[row].exclusive:
+        return 1
     num_devices = nodes.card_start.shape[0] - 1
     num_divisible = nodes.total.shape[0] - num_devices
     most = _MANY
     for k in range(num_divisible):
-        if tasks[row].demand[k] > pool.rows[b, m].free[k]:
-            return 0  # most nodes of a busy cluster; a division takes ten times as long
         if tasks[row].demand[k] > 0:
             most = min(most, pool.rows[b, m].free[k] // tasks[row].demand[k])
     for device in range(num_devices):
         wanted = tasks[row].demand[num_divisible + device]
         if wanted > 0:
             most = min(most, _card_capacity(nodes, pool, b, m, device, wanted))
-    if tasks[row].exclusive:
-        if pool.rows[b, m].replicas_on > 0:
-            return 0
-        most = min(most, 1)
     return most
 
 
@@ -67,6 +90,10 @@ def gang_capacity(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row
     needed = tasks[row].replicas
     found = 0
     for m in range(nodes.rows.shape[0]):
+        if not takes_replica(tasks, nodes, pool, b, row, m):
+            continue
+        if found + 1 == needed:  # most tasks ask for one; a division takes ten times as long
+            return needed
         found += replica_capacity(tasks, nodes, pool, b, row, m)
         if found >= needed:
             return needed

@@ -18,7 +18,15 @@ from lepton_rl.core.rules.lepton import node_load
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.tables import NodeTable, PoolTable, Records, View
 
-__all__ = ["Place", "mark_device_classes", "node_score"]
+__all__ = [
+    "Place",
+    "alignment",
+    "fragmentation_relief",
+    "left_over",
+    "mark_device_classes",
+    "node_score",
+    "packing",
+]
 
 
 class Place(IntEnum):
@@ -68,19 +76,19 @@ def node_score(
     """
     tasks, nodes = view.tasks, view.nodes
     if place == _BEST_FIT:
-        return _left_over(tasks, nodes, pool, p, row, m)
+        return left_over(tasks, nodes, pool, p, row, m)
     if place == _LEAST_LOADED:
         return node_load(nodes, pool, p, m)
     if place == _DOT_PRODUCT:
-        return -math.floor(100.0 * (1.0 - _alignment(tasks, nodes, pool, p, row, m, False)))
+        return -math.floor(100.0 * (1.0 - alignment(tasks, nodes, pool, p, row, m, False)))
     if place == _TETRIS:
-        return -_alignment(tasks, nodes, pool, p, row, m, True)
+        return -alignment(tasks, nodes, pool, p, row, m, True)
     if place == _PACKING:
-        return _packing(tasks, nodes, pool, p, row, m)
+        return packing(tasks, nodes, pool, p, row, m)
     if place == _CLUSTERING:
         return _clustering(tasks, nodes, pool, p, row, m, scratch.on_node[b, m])
     if place == _FGD:
-        return _fragmentation_growth(view, pool, p, row, m)
+        return -math.floor(100.0 * fragmentation_relief(view, pool, p, row, m))  # as published
     if place == _RANDOM:
         return _any(tasks[row].submit_us, view.status[b].now_us, m)
     return 0.0
@@ -94,9 +102,8 @@ def _counts(nodes: NodeTable, k: int) -> bool:
 
 
 @compiled
-def _left_over(
-    tasks: Records, nodes: NodeTable, pool: PoolTable, p: int, row: int, m: int
-) -> float:
+def left_over(tasks: Records, nodes: NodeTable, pool: PoolTable, p: int, row: int, m: int) -> float:
+    """What stays free of the counted kinds, each as a share of the largest node, added up."""
     left = 0.0
     for k in range(nodes.total.shape[0]):
         if _counts(nodes, k):
@@ -105,7 +112,7 @@ def _left_over(
 
 
 @compiled
-def _alignment(
+def alignment(
     tasks: Records, nodes: NodeTable, pool: PoolTable, p: int, row: int, m: int, all_kinds: bool
 ) -> float:
     """Mean over kinds of demand x free amount, both as shares of the largest node (0 to 1)."""
@@ -131,7 +138,8 @@ def _first_device(tasks: Records, nodes: NodeTable, row: int) -> int:
 
 
 @compiled
-def _packing(tasks: Records, nodes: NodeTable, pool: PoolTable, p: int, row: int, m: int) -> float:
+def packing(tasks: Records, nodes: NodeTable, pool: PoolTable, p: int, row: int, m: int) -> float:
+    """-3 to -2 on a card in use, -2 on a free card of a used node, above it on an idle node."""
     device = _first_device(tasks, nodes, row)
     if device < 0:
         return 0.0
@@ -194,14 +202,14 @@ def _clustering(
 
 
 @compiled
-def _fragmentation_growth(view: View, pool: PoolTable, p: int, row: int, m: int) -> float:
-    """Minus the published score, int(100 sigmoid((F before - F after) / 1000))."""
+def fragmentation_relief(view: View, pool: PoolTable, p: int, row: int, m: int) -> float:
+    """sigmoid((F before - F after) / 1000): 1/2 where a replica changes nothing (0 to 1)."""
     tasks, nodes, typical = view.tasks, view.nodes, view.typical
     before = node_fragmentation(nodes, pool, p, m, typical)
     cards = take(tasks, nodes, pool, p, row, m)
     after = node_fragmentation(nodes, pool, p, m, typical)
     give_back(tasks, nodes, pool, p, row, m, cards)
-    return -math.floor(100.0 / (1.0 + math.exp((after - before) / CARD)))
+    return 1.0 / (1.0 + math.exp((after - before) / CARD))
 
 
 @compiled

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.allocation import give_back, take
-from lepton_rl.core.rules.fit import held_from_us, replica_capacity
+from lepton_rl.core.rules.fit import held_from_us, replica_capacity, takes_replica
 from lepton_rl.core.rules.node_scores import Place, mark_device_classes, node_score
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.rules.times import expected_end_on_us
 from lepton_rl.core.tables import NEVER_US, NO_NODE, PoolTable, Records, View
 
-__all__ = ["Place", "has_room", "may_use", "place_gang", "take_nodes", "undo_nodes"]
+__all__ = [
+    "Place",
+    "begin_gang",
+    "best_node",
+    "has_room",
+    "has_room_now",
+    "may_use",
+    "only_node",
+    "place_gang",
+    "place_replica",
+    "take_nodes",
+    "undo_nodes",
+    "undo_replicas",
+]
 
 _FIRST_FIT, _CLUSTERING = int(Place.FIRST_FIT), int(Place.GPU_CLUSTERING)
 
@@ -20,7 +33,7 @@ def may_use(
     view: View, b: int, pool: PoolTable, p: int, local: int, row: int, now_us: int, m: int
 ) -> bool:
     """Whether node `m` has room for a replica, and is not held for somebody who comes before."""
-    if replica_capacity(view.tasks, view.nodes, pool, p, row, m) == 0:
+    if not takes_replica(view.tasks, view.nodes, pool, p, row, m):
         return False
     held_us = held_from_us(pool, p, m, local)
     return held_us == NEVER_US or expected_end_on_us(view, b, local, now_us, m) <= held_us
@@ -32,15 +45,18 @@ def has_room(view: View, b: int, pool: PoolTable, p: int, local: int) -> bool:
     row, now_us = view.status[b].first_row + local, view.status[b].now_us
     room = 0
     for m in range(view.nodes.rows.shape[0]):
-        if may_use(view, b, pool, p, local, row, now_us, m):
-            room += replica_capacity(view.tasks, view.nodes, pool, p, row, m)
+        if not may_use(view, b, pool, p, local, row, now_us, m):
+            continue
+        if room + 1 == view.tasks[row].replicas:  # most tasks ask for one; see `gang_capacity`
+            return True
+        room += replica_capacity(view.tasks, view.nodes, pool, p, row, m)
         if room >= view.tasks[row].replicas:
             return True
     return False
 
 
 @compiled
-def _best_node(
+def best_node(
     view: View,
     b: int,
     pool: PoolTable,
@@ -65,6 +81,48 @@ def _best_node(
             best = m
             best_score = current
     return best
+
+
+@compiled
+def begin_gang(scratch: Scratch, b: int) -> None:
+    """Nothing is chosen yet, in row `b` of `scratch.choice`."""
+    for replica in range(scratch.choice.shape[1]):
+        scratch.choice[b, replica].node = NO_NODE
+        scratch.choice[b, replica].cards = 0
+
+
+@compiled
+def place_replica(view: View, scratch: Scratch, b: int, local: int, replica: int, m: int) -> None:
+    """Take node `m`, which the task may use, for its next replica; into `scratch.choice`."""
+    row = view.status[b].first_row + local
+    scratch.choice[b, replica].node = m
+    scratch.choice[b, replica].cards = take(view.tasks, view.nodes, view.pool, b, row, m)
+
+
+@compiled
+def undo_replicas(view: View, scratch: Scratch, b: int, local: int, replicas: int) -> None:
+    """Give back what `place_replica` has taken for the first `replicas` replicas of a task."""
+    row = view.status[b].first_row + local
+    undo_nodes(view, view.pool, b, row, scratch.choice, b, replicas)
+
+
+@compiled
+def has_room_now(view: View, b: int, local: int) -> bool:
+    """Whether a gang fits now, on nodes that it may use."""
+    return has_room(view, b, view.pool, b, local)
+
+
+@compiled
+def only_node(view: View, b: int, local: int) -> int:
+    """The one node that a replica of the task may use now; NO_NODE if there are more, or none."""
+    row, now_us = view.status[b].first_row + local, view.status[b].now_us
+    found = NO_NODE
+    for m in range(view.nodes.rows.shape[0]):
+        if may_use(view, b, view.pool, b, local, row, now_us, m):
+            if found != NO_NODE:
+                return NO_NODE
+            found = m
+    return found
 
 
 @compiled
@@ -96,14 +154,12 @@ def place_gang(
         Whether all replicas were placed.
     """
     choice, row = scratch.choice, view.status[b].first_row + local
-    for replica in range(choice.shape[1]):
-        choice[b, replica].node = NO_NODE
-        choice[b, replica].cards = 0
+    begin_gang(scratch, b)
     if place == _CLUSTERING:
         mark_device_classes(view, b, scratch)
     first = 0
     for replica in range(view.tasks[row].replicas):
-        m = _best_node(view, b, pool, p, local, row, now_us, place, first, scratch)
+        m = best_node(view, b, pool, p, local, row, now_us, place, first, scratch)
         if m == NO_NODE:
             undo_nodes(view, pool, p, row, choice, b, replica)
             for placed in range(replica):

@@ -1,0 +1,90 @@
+"""Nodes for the next replica of a task that has been chosen, and their features.
+
+The features are what the placement rules go by, so a network can learn when which of them is right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_rl.core.compiled import compiled
+from lepton_rl.core.rules.lepton import load
+from lepton_rl.core.rules.node_scores import alignment, fragmentation_relief, left_over, packing
+from lepton_rl.core.rules.placement import may_use
+from lepton_rl.core.tables import View
+from lepton_rl.encoding.logarithm import log10
+
+__all__ = ["write_candidates"]
+
+Float32s = NDArray[np.float32]
+
+
+@compiled
+def write_candidates(
+    view: View, b: int, local: int, replica: int, mask: NDArray[np.bool_], first: int, out: Float32s
+) -> None:
+    """Write the features of each node for a replica of a task, and which nodes it may use.
+
+    Args:
+        view: what there is to see; its pool already lacks what earlier replicas take.
+        b: environment.
+        local: the task's local index.
+        replica: the one to be placed, from 0.
+        mask: `(B, first + M)`; entries `[b, first:]` are written.
+        first: entry of node 0.
+        out: `(B, M, P)` float32; row `b` is written.
+    """
+    row, now_us = view.status[b].first_row + local, view.status[b].now_us
+    remaining = log10(float(view.tasks[row].replicas - replica)) / 3.0
+    counted = _counted_kinds(view)
+    for m in range(view.nodes.rows.shape[0]):
+        allowed = may_use(view, b, view.pool, b, local, row, now_us, m)
+        mask[b, first + m] = allowed
+        if allowed:
+            _write_candidate(view, b, row, m, remaining, counted, out)
+        else:
+            for column in range(out.shape[2]):
+                out[b, m, column] = 0.0
+
+
+@compiled
+def _counted_kinds(view: View) -> float:
+    """How many kinds best-fit counts: the first, and devices."""
+    return float(view.nodes.card_start.shape[0])
+
+
+@compiled
+def _write_candidate(
+    view: View, b: int, row: int, m: int, remaining: float, counted: float, out: Float32s
+) -> None:
+    tasks, nodes, pool = view.tasks, view.nodes, view.pool
+    after = 0.0
+    share = 0.0
+    for k in range(nodes.total.shape[0]):
+        capacity = nodes.rows[m].capacity[k]
+        if capacity > 0:
+            demand = tasks[row].demand[k]
+            used = capacity - pool.rows[b, m].free[k]
+            after = max(after, load(float(used + demand), float(capacity)))
+            share = max(share, demand / capacity)
+    out[b, m, 0] = after
+    out[b, m, 1] = share
+    out[b, m, 2] = left_over(tasks, nodes, pool, b, row, m) / counted
+    out[b, m, 3] = alignment(tasks, nodes, pool, b, row, m, False)
+    out[b, m, 4] = alignment(tasks, nodes, pool, b, row, m, True)
+    out[b, m, 5] = packing(tasks, nodes, pool, b, row, m) / 3.0
+    out[b, m, 6] = fragmentation_relief(view, pool, b, row, m)
+    out[b, m, 7] = 1.0 if pool.rows[b, m].replicas_on == 0 else 0.0
+    out[b, m, 8] = _relative_speed(view, row, m)
+    out[b, m, 9] = 1.0 if tasks[row].models != 0 else 0.0
+    out[b, m, 10] = remaining
+
+
+@compiled
+def _relative_speed(view: View, row: int, m: int) -> float:
+    """How fast the task runs on node `m`, over the fastest node of the cluster."""
+    task_class, fastest = view.tasks[row].task_class, 0.0
+    for other in range(view.nodes.speed.shape[0]):
+        fastest = max(fastest, view.nodes.speed[other, task_class])
+    return view.nodes.speed[m, task_class] / fastest if fastest > 0.0 else 0.0
