@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.agents.networks import SchedulingNetwork
 from lepton_rl.core.errors import ArtifactError
 from lepton_rl.core.version import VERSION
 from lepton_rl.encoding.features import (
@@ -48,7 +48,7 @@ _SAMPLE_ROWS = 4
 class _Masked(nn.Module):
     """The network with masking inside: minus infinity where the mask forbids."""
 
-    def __init__(self, network: PriorityNetwork) -> None:
+    def __init__(self, network: SchedulingNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -58,7 +58,7 @@ class _Masked(nn.Module):
 
 
 def export_policy(
-    network: PriorityNetwork, observations: Observations, path: str | Path, **manifest: Any
+    network: SchedulingNetwork, observations: Observations, path: str | Path, **manifest: Any
 ) -> Manifest:
     """Write `network` as a policy file, read it back and compare.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lepton_rl.agents.config import ImitationConfig
-from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.agents.networks import SchedulingNetwork
 from lepton_rl.agents.vec_env import SchedulingVecEnv
 from lepton_rl.core.rules.dispatch import DispatchRule
 
@@ -17,7 +17,10 @@ _INPUTS = ("tasks", "nodes", "cluster", "action_mask")
 
 
 def imitate(
-    network: PriorityNetwork, env: SchedulingVecEnv, teacher: DispatchRule, config: ImitationConfig
+    network: SchedulingNetwork,
+    env: SchedulingVecEnv,
+    teacher: DispatchRule,
+    config: ImitationConfig,
 ) -> float:
     """Fit the network's choices to those of `teacher` on states that the teacher visits.
 
@@ -69,7 +72,7 @@ def _record(
     )
 
 
-def _logits(network: PriorityNetwork, states: dict[str, Tensor], rows: Tensor) -> Tensor:
+def _logits(network: SchedulingNetwork, states: dict[str, Tensor], rows: Tensor) -> Tensor:
     batch = {name: values[rows] for name, values in states.items()}
     mask = batch["action_mask"].bool()
     logits, _ = network.evaluate(batch["tasks"], batch["nodes"], batch["cluster"], mask)

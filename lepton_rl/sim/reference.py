@@ -98,7 +98,14 @@ class Reference:
         batch, num_tasks = sim.end_us.shape
         self._rule, self._objective = rule, objective
         self._sim = empty_sim(
-            sim.state.tasks, sim.run_us, sim.state.nodes, 1, num_tasks, rule, sim.state.typical
+            sim.state.tasks,
+            sim.run_us,
+            sim.state.nodes,
+            1,
+            num_tasks,
+            rule,
+            sim.state.typical,
+            long_waits=(float(sim.long_waits[0]), float(sim.long_waits[1])),
         )
         events = batch, 2 * num_tasks
         self._trace = _Trace(
@@ -119,8 +126,9 @@ class Reference:
     def cost_by(self, now_us: NDArray[np.int64]) -> NDArray[np.float64]:
         """Cost accrued by the time `now_us` of each environment; times must not go back.
 
-        Between two events of the reference it grows linearly, which is exact but for bounded
-        slowdown: that of a task shorter than 10 s stays 1 at first.
+        Between two events of the reference it is taken to grow linearly, which is exact but for
+        bounded slowdown, where that of a task shorter than 10 s stays 1 at first, and for what long
+        waits cost beside it.
 
         Args:
             now_us: `(B,)` us.
