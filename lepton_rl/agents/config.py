@@ -85,7 +85,8 @@ class ImitationConfig(Settings):
     """Warm start: first learn to choose as a heuristic does.
 
     Attributes:
-        teacher: the heuristic's order, or "none" for no warm start.
+        teacher: a heuristic (f4; saf+easy to learn whom it backfills, where the environment does
+            not backfill by itself), or "none" for no warm start.
         steps: steps of all environments under the teacher that are recorded.
         epochs: passes over the record.
         batch_size: decisions in a gradient step.
@@ -129,7 +130,8 @@ class TrainConfig(Settings):
         device: auto takes a GPU where there is one.
         total_steps: decisions over all environments.
         checkpoint_every: decisions between checkpoints.
-        reference: heuristic that rewards are measured against.
+        reference: heuristic that rewards are measured against, with the environment's backfilling
+            unless it names its own (saf+easy).
         environment: what an episode is.
         ppo: learning.
         imitation: warm start.

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.errors import StateError
+from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
-from lepton_rl.sim.reference import Reference, heuristic_slots
+from lepton_rl.sim.reference import Reference, heuristic_slots, starting_slots
 
 __all__ = ["Environments", "Finished"]
 
@@ -144,9 +145,16 @@ class Environments:
         return result
 
     def heuristic_actions(self, rule: DispatchRule) -> Ints:
-        """`(num_envs,)` what the order of `rule` would choose now."""
+        """`(num_envs,)` what `rule` would choose now.
+
+        That is the task that it puts first, or, if it backfills and the environment does not, the
+        task that it starts in the place of that one.
+        """
         slots = np.zeros(self.num_envs, np.int64)
-        heuristic_slots(self.simulator.sim, self.simulator.obs, rule.order, rule.weights, slots)
+        sim, obs = self.simulator.sim, self.simulator.obs
+        heuristic_slots(sim, obs, rule.order, rule.weights, slots)
+        if rule.backfill != Backfill.NONE and self.simulator.rule.backfill == Backfill.NONE:
+            starting_slots(sim, obs, rule, slots)
         return slots
 
     def state(self) -> dict[str, Any]:

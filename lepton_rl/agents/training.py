@@ -187,9 +187,10 @@ def environment_of(config: TrainConfig, workload: Workload, seed: int) -> Schedu
         workload: of the configured source.
         seed: of the windows.
     """
-    reference = rule_of(config.reference)._replace(
-        backfill=int(Backfill[config.environment.backfill.upper()])
-    )
+    reference = rule_of(config.reference)
+    if reference.backfill == Backfill.NONE:
+        own = Backfill[config.environment.backfill.upper()]
+        reference = reference._replace(backfill=int(own))
     episodes = Episodes.of(config.environment, workload)
     return SchedulingVecEnv(
         config.environment,

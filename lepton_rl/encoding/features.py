@@ -21,6 +21,7 @@ __all__ = [
     "NODE_FEATURES",
     "SCHEMA_VERSION",
     "TASK_FEATURES",
+    "Float32s",
     "dominant_share",
     "free_share",
     "log_scale",
@@ -29,7 +30,7 @@ __all__ = [
 
 Float32s = NDArray[np.float32]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 FEATURE_LIMIT = 4.0
 """Every feature lies within -4 and 4; ratios of extreme times are cut to that."""
@@ -48,6 +49,8 @@ TASK_FEATURES = (
     "area_to_mean",  # log10(area / mean of the pending tasks) / 4
     "urgency",  # urgency / 10, cut to -1..1
     "critical",  # 1 if critical
+    "delays_smallest",  # 1 if it fits but would delay the pending task of least area
+    "delays_oldest",  # 1 if it fits but would delay the oldest pending task
 )
 """Columns of `tasks`."""
 
@@ -69,6 +72,8 @@ CLUSTER_FEATURES = (
     "next_release",  # log10(1 + seconds until the next expected end) / 6
     "oldest_wait",  # log10(1 + longest wait in s) / 6
     "mean_requested_time",  # log10(1 + mean requested time of the pending tasks in s) / 6
+    "smallest_starts_in",  # log10(1 + seconds until the task of least area could start) / 6
+    "oldest_starts_in",  # log10(1 + seconds until the oldest task could start) / 6
 )
 """Entries of `cluster`."""
 

@@ -25,6 +25,7 @@ from lepton_rl.encoding.features import (
     log_scale,
     write_node,
 )
+from lepton_rl.encoding.shadows import write_shadows
 from lepton_rl.encoding.window import (
     Workspace,
     gather_window,
@@ -99,6 +100,7 @@ def encode_with(
     for m in range(view.nodes.rows.shape[0]):
         write_node(view, b, m, obs.nodes)
     _write_cluster(view, b, free, requested_s, area_s, obs)
+    write_shadows(view, b, work, obs.window, obs.tasks, obs.cluster)
 
 
 @compiled

@@ -55,6 +55,7 @@ class Workspace(NamedTuple):
     columns: Floats  # (5, Q) what features are made from, by slot
     largest: Ints  # (K,) free on the freest node
     free: Ints  # (K,) free on all nodes together
+    spare: Ints  # (K,) free beside a task at the time that it could start
     facts: Records  # (1,) of a task whose facts have changed
 
 
@@ -63,6 +64,7 @@ def workspace(slots: int, num_kinds: int) -> Workspace:
     """Work space for windows of `slots` tasks on clusters of `num_kinds` resource kinds."""
     return Workspace(
         np.empty((_NUM_COLUMNS, slots), np.float64),
+        np.empty(num_kinds, np.int64),
         np.empty(num_kinds, np.int64),
         np.empty(num_kinds, np.int64),
         np.empty(1, _FACTS_DTYPE),

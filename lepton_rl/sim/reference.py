@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.dispatch import DispatchRule
-from lepton_rl.core.rules.orders import PriorityWeights, score
+from lepton_rl.core.rules.backfill import undo_choice
+from lepton_rl.core.rules.dispatch import WAIT, DispatchRule, start_head
+from lepton_rl.core.rules.orders import PriorityWeights, first_in_order, score
 from lepton_rl.core.tables import NO_TASK, Floats, Ints
 from lepton_rl.encoding.observation import Observation
 from lepton_rl.sim.events import advance, reset, start_all
 from lepton_rl.sim.objective import arrival_cost
 from lepton_rl.sim.tables import SimTable, empty_sim
 
-__all__ = ["Reference", "heuristic_slots"]
+__all__ = ["Reference", "heuristic_slots", "starting_slots"]
 
 
 @by_reference
@@ -156,4 +157,31 @@ def heuristic_slots(
             current = score(order, sim.state, b, local, weights)
             if out[b] < 0 or current < best:
                 best = current
+                out[b] = slot
+
+
+@compiled
+def starting_slots(sim: SimTable, obs: Observation, rule: DispatchRule, out: Ints) -> None:
+    """Slot of the task that `rule` starts next, by backfilling too, in each environment.
+
+    Where it starts none it is the task that comes first, which waits. `out` keeps what it has where
+    that task is outside of the window.
+
+    Args:
+        sim: the batch; nothing in it has changed afterwards.
+        obs: its observations.
+        rule: of the standard rules.
+        out: `(B,)`.
+    """
+    for b in range(out.shape[0]):
+        if sim.state.status[b].num_pending == 0:
+            continue
+        head = first_in_order(sim.state, b, rule.order, rule.weights)
+        local = start_head(sim.state, sim.scratch, b, head, rule.place, rule.backfill)
+        if local == WAIT:
+            local = head
+        else:
+            undo_choice(sim.state, sim.scratch, b, sim.state.status[b].first_row + local)
+        for slot in range(obs.window.shape[1]):
+            if obs.window[b, slot] == local:
                 out[b] = slot

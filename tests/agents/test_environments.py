@@ -138,3 +138,21 @@ def cost_of(env: Environments, first_row: int, rule) -> float:
     slowdown = np.maximum(1.0, (wait_s + run_s) / np.maximum(run_s, 10.0))
     cost = slowdown if env.config.objective == "bounded-slowdown" else wait_s
     return float((cost + 3.0 * (wait_s / 3600) ** env.config.wait_power).mean())
+
+
+@pytest.mark.parametrize("order", ["saf", "f4"])
+def test_a_teacher_that_backfills_schedules_as_it_does_by_itself(order: str) -> None:
+    """Where the environment does not backfill, its starts are choices; nothing is saved or lost."""
+    env = environments(reference=f"{order}+easy", backfill="none", slots=64, episode_tasks=64)
+    env.reset()
+    returns, differing = [], 0
+    while len(returns) < 8:
+        actions = env.heuristic_actions(rule_of(f"{order}+easy"))
+        differing += int((actions != env.heuristic_actions(rule_of(order))).sum())
+        env.step(actions)
+        for b in np.flatnonzero(env.terminated).tolist():
+            returns.append(env.returns[b])
+            env.begin(b)
+
+    assert returns == pytest.approx([0.0] * len(returns), abs=1e-9)
+    assert differing > 0

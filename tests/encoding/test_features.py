@@ -75,6 +75,8 @@ def test_a_gang_that_asks_for_cards() -> None:
             "area_to_mean": log10((50 * 2 / 3) / ((50 * 2 / 3 + 200 * 6 / 18) / 2)) / 4,
             "urgency": 0.4,
             "critical": 0,
+            "delays_smallest": 0,
+            "delays_oldest": 0,
         }
     )
 
@@ -97,6 +99,8 @@ def test_a_task_that_asks_for_cores() -> None:
             "area_to_mean": log10((200 * 6 / 18) / ((50 * 2 / 3 + 200 * 6 / 18) / 2)) / 4,
             "urgency": 0,
             "critical": 0,
+            "delays_smallest": 0,
+            "delays_oldest": 0,
         }
     )
 
@@ -127,6 +131,8 @@ def test_the_cluster() -> None:
             "next_release": log10(1 + 60) / 6,
             "oldest_wait": log10(1 + 30) / 6,
             "mean_requested_time": log10(1 + 125) / 6,
+            "smallest_starts_in": 0,  # it fits now
+            "oldest_starts_in": 0,
         }
     )
 
