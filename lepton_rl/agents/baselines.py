@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["returns_to_go", "sequence_baseline"]
+__all__ = ["per_sequence", "returns_to_go", "sequence_baseline"]
 
 
 def returns_to_go(rewards: Tensor, discounts: Tensor) -> Tensor:
@@ -64,3 +64,21 @@ def _at(times: Tensor, clock_s: Tensor, returns: Tensor, length: int) -> Tensor:
     share = ((times - known_s[before]) / span).clamp(0, 1)
     found = known[before] + share * (known[after] - known[before])
     return torch.where(times > known_s[-1], torch.zeros_like(found), found)
+
+
+def per_sequence(advantages: Tensor, lengths: Tensor, group: int) -> Tensor:
+    """Advantages over their root mean square within each group of rollouts.
+
+    Some windows are overloaded and others idle, and the advantages of the first would drown those
+    of the others (as questions of unequal difficulty do; Shao et al., arXiv:2402.03300, divide by
+    the deviation of a group too). Where all rollouts of a group are equal, they stay 0.
+
+    Args:
+        advantages: `(T, B)`.
+        lengths: `(B,)` decisions of each episode; what stands beyond them is not counted.
+        group: so many environments in a row had the same arrivals; divides B.
+    """
+    counted = torch.arange(len(advantages), device=lengths.device).unsqueeze(-1) < lengths
+    squares = (advantages.square() * counted).sum(dim=0).view(-1, group).sum(dim=1)
+    scale = (squares / lengths.view(-1, group).sum(dim=1)).sqrt()
+    return advantages / scale.clamp(min=1e-8).repeat_interleave(group)

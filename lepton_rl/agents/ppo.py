@@ -19,7 +19,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger, configure
 from torch import Tensor
 
-from lepton_rl.agents.baselines import returns_to_go, sequence_baseline
+from lepton_rl.agents.baselines import per_sequence, returns_to_go, sequence_baseline
 from lepton_rl.agents.batch import Batch
 from lepton_rl.agents.checkpoint import copied, load_learner, load_weights, save_learner
 from lepton_rl.agents.choices import greedy, judge_actions, sample
@@ -192,7 +192,8 @@ class PPO:
             baseline = sequence_baseline(
                 returns, rollout.clock_s, lengths, config.rollouts_per_sequence
             )
-            return (returns - baseline)[cells], returns[cells]
+            made_equal = per_sequence(returns - baseline, lengths, config.rollouts_per_sequence)
+            return made_equal[cells], returns[cells]
         advantages = advantages_of(
             rollout.rewards, rollout.values, rollout.terminated, discounts, config.gae_lambda
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lepton_rl.agents.baselines import returns_to_go, sequence_baseline
+from lepton_rl.agents.baselines import per_sequence, returns_to_go, sequence_baseline
 
 
 def test_returns_to_go_by_hand() -> None:
@@ -48,3 +48,17 @@ def test_groups_do_not_touch_each_other() -> None:
     found = sequence_baseline(returns, torch.zeros(1, 4), torch.ones(4, dtype=torch.int64), group=2)
 
     assert found.tolist() == [[1.0, 1.0, 60.0, 60.0]]
+
+
+def test_groups_count_alike_by_hand() -> None:
+    """Root mean squares 2 and 0.1; what stands beyond the end of an episode is not counted."""
+    advantages = torch.tensor([[2.0, -2.0, 0.1, -0.1], [2.0, 77.0, 0.1, -0.1]])
+
+    found = per_sequence(advantages, torch.tensor([2, 1, 2, 2]), group=2)
+
+    torch.testing.assert_close(found[0], torch.tensor([1.0, -1.0, 1.0, -1.0]))
+    torch.testing.assert_close(found[1, [0, 2, 3]], torch.tensor([1.0, 1.0, -1.0]))
+
+
+def test_a_group_without_differences_has_no_advantage() -> None:
+    assert per_sequence(torch.zeros(3, 2), torch.tensor([3, 3]), 2).tolist() == [[0.0, 0.0]] * 3
