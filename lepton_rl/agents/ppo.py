@@ -69,7 +69,7 @@ class PPO:
         self.config, self.env, self.device = config, env, torch.device(device)
         self.horizon, self.num_timesteps = horizon, 0
         self.workers = Workers()
-        _require_fit(config, env)
+        _require_fit(config, env, self.workers)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.policy = network_of(config, widths_of(env.simulator.obs)).to(self.device)
@@ -150,8 +150,8 @@ class PPO:
     def _collect(self, callbacks: CallbackList) -> Rollout | None:
         """A rollout, None if a callback ended it."""
 
-        def told() -> bool:
-            self.num_timesteps += self.env.num_envs * self.workers.count
+        def told(decisions: int) -> bool:
+            self.num_timesteps += decisions * self.workers.count
             return bool(callbacks.on_step())
 
         self.policy.eval()
@@ -377,7 +377,12 @@ class _Quiet(BaseCallback):
         return True
 
 
-def _require_fit(config: PPOConfig, env: SchedulingVecEnv) -> None:
+def _require_fit(config: PPOConfig, env: SchedulingVecEnv, workers: Workers) -> None:
+    if workers.count > 1 and config.rollouts_per_sequence > 1:
+        raise ConfigError(
+            f"ppo.rollouts_per_sequence: expected 1 with {workers.count} processes, which must make"
+            f" equally many decisions, got {config.rollouts_per_sequence}"
+        )
     per_sequence = env.environments.per_sequence
     if (config.num_envs, config.rollouts_per_sequence) != (env.num_envs, per_sequence):
         raise ConfigError(

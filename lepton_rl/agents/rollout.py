@@ -16,8 +16,8 @@ from lepton_rl.agents.tensors import SimulatorTensors
 
 __all__ = ["Collector", "Rollout", "Told"]
 
-Told = Callable[[], bool]
-"""Asked after each step of all environments; False ends the rollout."""
+Told = Callable[[int], bool]
+"""Told after each step how many environments decided; False ends the rollout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Collector:
             self._decide(network, kept, None)
             for b in self.environments.terminated.nonzero()[0].tolist():
                 self.environments.begin(b)
-            if not told():
+            if not told(self.environments.num_envs):
                 return None
         return kept.rollout(network.judge(self._tensors.batch()).values.float())
 
@@ -160,10 +160,11 @@ class Collector:
         going = torch.arange(self.environments.num_envs, device=self.device)
         while len(going):
             self._decide(network, kept, going)
+            decided = len(going)
             self.environments.pause(self.environments.terminated)
             going = torch.from_numpy((~self.environments.simulator.paused).nonzero()[0])
             going = going.to(self.device)
-            if not told():
+            if not told(decided):
                 return None
         return kept.rollout(torch.zeros_like(kept.values[0]))
 

@@ -202,7 +202,7 @@ def test_a_rollout_is_what_happened() -> None:
     twin = learner().env.environments
     twin.restore(model.env.environments.state())
 
-    rollout = model._collector.collect(model.policy, 16, lambda: True)
+    rollout = model._collector.collect(model.policy, 16, lambda _: True)
 
     assert rollout is not None
     for t in range(16):
@@ -222,7 +222,7 @@ def test_a_rollout_is_what_happened() -> None:
 def test_log_probabilities_of_a_rollout_are_those_of_the_policy_that_acted() -> None:
     model = learner()
     model._begin()
-    rollout = model._collector.collect(model.policy, 16, lambda: True)
+    rollout = model._collector.collect(model.policy, 16, lambda _: True)
     assert rollout is not None
     rows = torch.randperm(ROLLOUT, generator=torch.Generator().manual_seed(0))
 
@@ -239,7 +239,7 @@ def test_log_probabilities_of_a_rollout_are_those_of_the_policy_that_acted() -> 
 def test_rollouts_of_one_sequence_are_whole_episodes_of_the_same_window() -> None:
     model = learner(rollouts_per_sequence=2)
 
-    rollout = model._collector.collect_episodes(model.policy, lambda: True)
+    rollout = model._collector.collect_episodes(model.policy, lambda _: True)
 
     assert rollout is not None
     assert rollout.terminated.sum(dim=0).tolist() == [1, 1, 1, 1]
@@ -256,7 +256,7 @@ def test_an_update_that_moves_too_far_ends_early() -> None:
     for target in (None, 1e-9):
         model = learner(horizon=ROLLOUT, target_kl=target, epochs=4, learning_rate=0.1)
         model._begin()
-        rollout = model._collector.collect(model.policy, 16, lambda: True)
+        rollout = model._collector.collect(model.policy, 16, lambda _: True)
         assert rollout is not None
         model._update(rollout)
         updates.append(model.logger.name_to_value["train/updates"])
@@ -291,7 +291,7 @@ def test_on_a_gpu_everything_but_the_simulator_stays_there(bfloat16: bool) -> No
 
     assert all(each.is_cuda for each in model.policy.parameters())
     assert torch.isfinite(weights(model)).all()
-    rollout = model._collector.collect(model.policy, 4, lambda: True)
+    rollout = model._collector.collect(model.policy, 4, lambda _: True)
     assert rollout is not None
     assert rollout.rewards.is_cuda
     assert rollout.observations.tasks.is_cuda

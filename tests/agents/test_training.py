@@ -244,6 +244,33 @@ def test_ctrl_c_leaves_a_checkpoint_and_a_policy(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_export")
+def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def report(steps: int, _: str) -> None:
+        if steps >= 200:
+            raise KeyboardInterrupt
+
+    whole = train(config(total_steps=512), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            training.Progress, "_on_step", lambda it: it.report(it.num_timesteps, "") or True
+        )
+        train(config(total_steps=512), tmp_path / "parts", report=report)
+    stopped = steps_of(tmp_path / "parts")[-1]
+
+    resumed = train(config(total_steps=512), tmp_path / "parts", resume=True)
+
+    assert stopped == 192
+    ends = [newest(tmp_path / name) for name in ("whole", "parts")]
+    assert same_weights(ends[0]["learner"]["policy"], ends[1]["learner"]["policy"])
+    assert same_weights(ends[0]["best_weights"], ends[1]["best_weights"])
+    assert whole is not None
+    assert resumed is not None
+    assert (whole.best_metric, whole.best_steps) == (resumed.best_metric, resumed.best_steps)
+
+
+@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize(
     ("where", "what"),
     [
