@@ -94,6 +94,31 @@ def train(
 
 
 @app.command()
+def sweep(
+    config: Annotated[
+        str, typer.Option("--config", help="A shipped configuration by name, or a YAML file.")
+    ] = "hpc",
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials in --out, earlier ones included.")
+    ] = 20,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search",
+            help="A setting to search: name=low:high[:log] or name=one|other. Repeatable.",
+        ),
+    ] = None,
+    set_: SetOption = None,
+    out: OutOption = Path("runs/sweep"),
+    json_: JsonOption = False,
+) -> None:
+    """Search for settings that do well on the validation windows; goes on where it stopped."""
+    from lepton_rl.commands.sweep import run_sweep
+
+    typer.echo(run_sweep(config, set_ or [], search or [], trials, out, as_json=json_), nl=False)
+
+
+@app.command()
 def evaluate(
     workload: WorkloadOption = "hpc",
     policy: Annotated[
@@ -226,6 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         named = f" {error.filename}" if error.filename else ""
         return _fail(f"cannot write{named}: {error.strerror or error}", 1)
     except ModuleNotFoundError as error:
+        if error.name == "optuna":
+            return _fail("optuna is missing; install it with: pip install 'lepton-rl[sweep]'", 1)
         extra = {"torch", "gymnasium", "stable_baselines3", "sb3_contrib", "onnx", "onnxscript"}
         if error.name not in extra:
             raise

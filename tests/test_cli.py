@@ -25,6 +25,7 @@ from tests.trained import TRAINING, WORKLOAD, random_policy_file
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     ["train"],
+    ["sweep"],
     ["evaluate"],
     ["simulate"],
     ["export"],

@@ -1,8 +1,8 @@
-"""Checkpoints: weights, optimiser and counters, without pickled code.
+"""Checkpoints: weights, optimiser, random numbers and environments, without pickled code.
 
 A checkpoint is read with `torch.load(weights_only=True)`, which accepts tensors and plain values
 only, after the CRC-32 of every record has been verified (torch writes them and does not look at
-them). Resuming begins new episodes; their windows are drawn from the seed and the step counter.
+them).
 """
 
 from __future__ import annotations
@@ -15,19 +15,38 @@ from typing import Any
 
 import torch
 
-from lepton_rl.core.errors import ArtifactError
+from lepton_rl.core.errors import ArtifactError, ConfigError
 
-__all__ = ["load_checkpoint", "newest_checkpoint", "save_checkpoint"]
+__all__ = [
+    "copied",
+    "load_checkpoint",
+    "load_learner",
+    "load_weights",
+    "newest_checkpoint",
+    "save_checkpoint",
+    "save_learner",
+]
 
-_FORMAT = 1
-_CONTENT: dict[str, type] = {
+_FORMAT = 2
+_LEARNER: dict[str, type] = {
+    "config": str,
+    "horizon": int,
     "num_timesteps": int,
     "policy": dict,
     "optimizer": dict,
+    "generator": torch.Tensor,
+    "environments": str,
+}
+"""What `PPO.state` returns."""
+_RUN: dict[str, type] = {
+    "learner": dict,
     "best_metric": float,
     "best_steps": int,
     "best_weights": dict,
+    "next_validation": int,
+    "failures": int,
 }
+"""A checkpoint of a training run: the learner, and what its validations have found."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -47,12 +66,32 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def save_learner(path: Path, state: dict[str, Any]) -> None:
+    """Write what `PPO.state` returned; see `save_checkpoint`."""
+    save_checkpoint(path, state)
+
+
+def load_learner(path: Path) -> dict[str, Any]:
+    """Read what `save_learner` wrote.
+
+    Raises:
+        ArtifactError: see `load_checkpoint`.
+    """
+    return _load(path, _LEARNER)
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint.
+    """Read a checkpoint of a training run.
 
     Raises:
         ArtifactError: the file is missing, damaged, or holds more than tensors and plain values.
     """
+    state = _load(path, _RUN)
+    _require_content(path, state["learner"], _LEARNER)
+    return state
+
+
+def _load(path: Path, content: dict[str, type]) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -71,10 +110,38 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise ArtifactError(f"{path} is not a checkpoint of this version of lepton-rl")
-    for name, kind in _CONTENT.items():
+    _require_content(path, state, content)
+    return state
+
+
+def _require_content(path: Path, state: dict[str, Any], content: dict[str, type]) -> None:
+    for name, kind in content.items():
         if not isinstance(state.get(name), kind):
             raise ArtifactError(f"{path} is not a checkpoint of lepton-rl: {name} is missing")
-    return state
+
+
+def load_weights(module: torch.nn.Module, weights: dict[str, Any]) -> None:
+    """`load_state_dict` with an error that says what to do.
+
+    Raises:
+        ConfigError: the weights are of another network.
+    """
+    try:
+        module.load_state_dict(weights)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            "the checkpoint does not fit the configured network; use the settings it was made with"
+            f" ({str(error).splitlines()[-1].strip()})"
+        ) from error
+
+
+def copied(values: Any) -> Any:
+    """A deep copy of tensors in dictionaries and lists."""
+    if isinstance(values, dict):
+        return {key: copied(each) for key, each in values.items()}
+    if isinstance(values, list):
+        return [copied(each) for each in values]
+    return values.clone() if isinstance(values, torch.Tensor) else values
 
 
 def newest_checkpoint(folder: Path) -> Path:

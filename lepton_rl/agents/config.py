@@ -14,21 +14,33 @@ __all__ = ["ImitationConfig", "PPOConfig", "TrainConfig", "ValidationConfig"]
 
 
 class PPOConfig(Settings):
-    """Proximal policy optimisation (Schulman et al., arXiv:1707.06347), as sb3-contrib runs it.
+    """Proximal policy optimisation (Schulman et al., arXiv:1707.06347); see `agents.ppo`.
 
     Attributes:
         num_envs: environments side by side.
-        rollout_steps: decisions of each environment between updates.
+        rollout_steps: decisions of each environment between updates; not used where several
+            rollouts share a sequence, which are whole episodes.
         batch_size: decisions in a gradient step; divides num_envs * rollout_steps.
         epochs: passes over the decisions of an update.
-        learning_rate: at the start; it falls linearly to a tenth of that.
+        learning_rate: at the start.
+        final_learning_rate: share of it that is left at the end; it falls linearly.
         gamma: discount per decision; 1 because episodes end and rewards telescope.
+        discount_per_s: continuous-time discount: what follows after t seconds of the simulated
+            clock counts exp(-rate * t) of itself; 0 for none.
         gae_lambda: of generalised advantage estimation.
+        rollouts_per_sequence: so many environments have the same arrivals, and the mean of their
+            returns by time is the baseline; 1 for the value network and GAE instead. Divides
+            num_envs.
         clip_range: of the policy ratio.
-        entropy_coefficient: weight of the entropy bonus.
+        target_kl: an update ends early when KL(old, new) exceeds 1.5 times this; None for never.
+        entropy_coefficient: weight of the entropy bonus at the start.
+        final_entropy_coefficient: and at the end; it changes linearly.
         value_coefficient: weight of the value loss.
         max_gradient_norm: gradients are clipped to it.
+        network: priority (an MLP scores each task) or two-tower (latent cross-talk).
         hidden: widths of the hidden layers.
+        latents: latent tokens of the two-tower network.
+        bfloat16: compute losses in bfloat16 where that is safe; for GPUs.
     """
 
     num_envs: int = Field(default=64, ge=1, le=65_536)
@@ -36,15 +48,23 @@ class PPOConfig(Settings):
     batch_size: int = Field(default=1024, ge=2)
     epochs: int = Field(default=6, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    final_learning_rate: float = Field(default=0.1, ge=0, le=1)
     gamma: float = Field(default=1.0, gt=0, le=1)
+    discount_per_s: float = Field(default=0.0, ge=0)
     gae_lambda: float = Field(default=0.97, ge=0, le=1)
+    rollouts_per_sequence: int = Field(default=1, ge=1)
     clip_range: float = Field(default=0.2, gt=0)
+    target_kl: float | None = Field(default=None, gt=0)
     entropy_coefficient: float = Field(default=0.001, ge=0)
+    final_entropy_coefficient: float = Field(default=0.001, ge=0)
     value_coefficient: float = Field(default=0.5, ge=0)
     max_gradient_norm: float = Field(default=0.5, gt=0)
+    network: Literal["priority", "two-tower"] = "priority"
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
         default=(32, 32), min_length=1
     )
+    latents: int = Field(default=4, ge=1, le=1024)
+    bfloat16: bool = False
 
     @model_validator(mode="after")
     def _whole_batches(self) -> PPOConfig:
@@ -53,6 +73,11 @@ class PPOConfig(Settings):
             raise ValueError(
                 f"batch_size {self.batch_size} must divide num_envs * rollout_steps = {decisions}"
             )
+        if self.num_envs % self.rollouts_per_sequence:
+            raise ValueError(
+                f"rollouts_per_sequence {self.rollouts_per_sequence} must divide num_envs"
+                f" {self.num_envs}"
+            )
         return self
 
 
@@ -60,7 +85,8 @@ class ImitationConfig(Settings):
     """Warm start: first learn to choose as a heuristic does.
 
     Attributes:
-        teacher: the heuristic's order, or "none" for no warm start.
+        teacher: a heuristic (f4; saf+easy to learn whom it backfills, where the environment does
+            not backfill by itself), or "none" for no warm start.
         steps: steps of all environments under the teacher that are recorded.
         epochs: passes over the record.
         batch_size: decisions in a gradient step.
@@ -87,10 +113,12 @@ class ValidationConfig(Settings):
     Attributes:
         windows: evenly spaced windows.
         every: decisions between validations.
+        patience: training ends after so many validations in a row without a new best; 0 for never.
     """
 
     windows: int = Field(default=64, ge=1)
     every: int = Field(default=65_536, ge=1)
+    patience: int = Field(default=0, ge=0)
 
 
 class TrainConfig(Settings):
@@ -102,7 +130,8 @@ class TrainConfig(Settings):
         device: auto takes a GPU where there is one.
         total_steps: decisions over all environments.
         checkpoint_every: decisions between checkpoints.
-        reference: heuristic that rewards are measured against.
+        reference: heuristic that rewards are measured against, with the environment's backfilling
+            unless it names its own (saf+easy).
         environment: what an episode is.
         ppo: learning.
         imitation: warm start.

@@ -14,16 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.agents.networks import SchedulingNetwork
 from lepton_rl.core.errors import ArtifactError
 from lepton_rl.core.version import VERSION
 from lepton_rl.encoding.features import (
+    CANDIDATE_FEATURES,
     CLUSTER_FEATURES,
     NODE_FEATURES,
     SCHEMA_VERSION,
     TASK_FEATURES,
 )
 from lepton_rl.policies.artifact import (
+    CANDIDATES,
     CHECKSUM_KEY,
     FORMAT_VERSION,
     INPUTS,
@@ -48,24 +50,31 @@ _SAMPLE_ROWS = 4
 class _Masked(nn.Module):
     """The network with masking inside: minus infinity where the mask forbids."""
 
-    def __init__(self, network: PriorityNetwork) -> None:
+    def __init__(self, network: SchedulingNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, tasks: Tensor, nodes: Tensor, cluster: Tensor, action_mask: Tensor) -> Tensor:
-        logits: Tensor = self.network(tasks, nodes, cluster)
+    def forward(
+        self,
+        tasks: Tensor,
+        nodes: Tensor,
+        cluster: Tensor,
+        action_mask: Tensor,
+        candidates: Tensor | None = None,
+    ) -> Tensor:
+        logits: Tensor = self.network(tasks, nodes, cluster, candidates)
         return torch.where(action_mask, logits, torch.full_like(logits, -torch.inf))
 
 
 def export_policy(
-    network: PriorityNetwork, observations: Observations, path: str | Path, **manifest: Any
+    network: SchedulingNetwork, observations: Observations, path: str | Path, **manifest: Any
 ) -> Manifest:
     """Write `network` as a policy file, read it back and compare.
 
     Args:
         network: trained.
-        observations: real ones, `(B, ...)` by the names of `INPUTS`, to measure parity on; the
-            first few are stored in the file.
+        observations: real ones, `(B, ...)` by the names of `INPUTS`, and of `CANDIDATES` where
+            nodes are chosen too, to measure parity on; the first few are stored in the file.
         path: of the file; written only once its parity is known, and in one move.
         **manifest: the fields of `Manifest` that only the caller knows.
 
@@ -78,19 +87,22 @@ def export_policy(
         OSError: the file cannot be written.
     """
     masked = _Masked(network).eval().cpu()
-    inputs = tuple(torch.as_tensor(observations[name]) for name in INPUTS)
+    names = (*INPUTS, CANDIDATES) if CANDIDATES in observations else INPUTS
+    inputs = tuple(torch.as_tensor(observations[name]) for name in names)
     with torch.no_grad():
         expected = masked(*inputs).numpy()
     if not np.isfinite(expected[observations["action_mask"]]).all():
         raise ArtifactError("the network's outputs are not finite; it cannot be exported")
     model = _to_onnx(masked, tuple(each[:2] for each in inputs))
-    sample = {name: Array.of(observations[name][:_SAMPLE_ROWS]) for name in INPUTS}
+    sample = {name: Array.of(observations[name][:_SAMPLE_ROWS]) for name in names}
     draft = Manifest(
         format_version=FORMAT_VERSION,
         schema_version=SCHEMA_VERSION,
         task_features=TASK_FEATURES,
         node_features=NODE_FEATURES,
         cluster_features=CLUSTER_FEATURES,
+        candidate_features=CANDIDATE_FEATURES if CANDIDATES in names else (),
+        choose_nodes=CANDIDATES in names,
         versions=_versions(),
         parity=0.0,
         sample=ParitySample(**sample, logits=Array.of(expected[:_SAMPLE_ROWS])),
@@ -111,7 +123,8 @@ def export_policy(
 
 
 def _difference(path: Path, observations: Observations, expected: NDArray[Any]) -> float:
-    found = read_artifact(path).logits(*(observations[name] for name in INPUTS))
+    inputs = (observations[name] for name in INPUTS)
+    found = read_artifact(path).logits(*inputs, observations.get(CANDIDATES))
     mask = observations["action_mask"]
     scale = np.maximum(1.0, np.abs(expected[mask]))
     parity = float((np.abs(found[mask] - expected[mask]) / scale).max())
@@ -124,24 +137,19 @@ def _difference(path: Path, observations: Observations, expected: NDArray[Any]) 
 
 
 def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
-    batch, slots, nodes = (torch.export.Dim(name) for name in ("batch", "slots", "nodes"))
-    shapes = {
-        "tasks": {0: batch, 1: slots},
-        "nodes": {0: batch, 1: nodes},
-        "cluster": {0: batch},
-        "action_mask": {0: batch, 1: slots + 1},
-    }
-    widened = tuple(_two_nodes(each) if name == "nodes" else each
-                    for name, each in zip(INPUTS, example, strict=True))  # fmt: skip
+    names = (*INPUTS, CANDIDATES)[: len(example)]
+    auto = torch.export.Dim.AUTO  # type: ignore[attr-defined]
+    shapes = {name: {0: auto, 1: auto} for name in names} | {"cluster": {0: auto}}
+    widened = _two_nodes(dict(zip(names, example, strict=True)))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it asks for torchvision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
             masked,
-            widened,
+            tuple(widened.values()),
             dynamo=True,
             opset_version=18,
-            input_names=list(INPUTS),
+            input_names=list(names),
             output_names=["logits"],
             dynamic_shapes=shapes,
             verbose=False,
@@ -150,9 +158,19 @@ def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
     return program.model_proto
 
 
-def _two_nodes(nodes: Tensor) -> Tensor:
-    """An axis of length 1 would be exported as a constant."""
-    return nodes if nodes.shape[1] > 1 else nodes.repeat(1, 2, 1)
+def _two_nodes(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs with a second node if there is one: axes of length 1 would become constants."""
+    nodes = inputs["nodes"]
+    if nodes.shape[1] > 1:
+        return inputs
+    widened = inputs | {"nodes": nodes.repeat(1, 2, 1)}
+    if CANDIDATES in inputs:
+        mask = inputs["action_mask"]
+        widened |= {
+            CANDIDATES: inputs[CANDIDATES].repeat(1, 2, 1),
+            "action_mask": torch.cat([mask, mask[:, -1:]], dim=1),
+        }
+    return widened
 
 
 def _sealed(model: onnx.ModelProto, manifest: Manifest) -> bytes:

@@ -7,17 +7,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from lepton_rl.agents.config import ImitationConfig
-from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.agents.networks import SchedulingNetwork
 from lepton_rl.agents.vec_env import SchedulingVecEnv
 from lepton_rl.core.rules.dispatch import DispatchRule
 
 __all__ = ["imitate"]
 
-_INPUTS = ("tasks", "nodes", "cluster", "action_mask")
-
 
 def imitate(
-    network: PriorityNetwork, env: SchedulingVecEnv, teacher: DispatchRule, config: ImitationConfig
+    network: SchedulingNetwork,
+    env: SchedulingVecEnv,
+    teacher: DispatchRule,
+    config: ImitationConfig,
 ) -> float:
     """Fit the network's choices to those of `teacher` on states that the teacher visits.
 
@@ -59,18 +60,19 @@ def _record(
     choices: list[Tensor] = []
     for _ in range(steps):
         slots = env.heuristic_actions(teacher)
-        states.append({name: torch.as_tensor(obs[name]) for name in _INPUTS})
+        states.append({name: torch.as_tensor(values) for name, values in obs.items()})
         choices.append(torch.as_tensor(slots))
         env.step_async(slots)
         obs = env.step_wait()[0]
         assert isinstance(obs, dict)
-    return {name: torch.cat([each[name] for each in states]) for name in _INPUTS}, torch.cat(
-        choices
-    )
+    joined = {name: torch.cat([each[name] for each in states]) for name in states[0]}
+    return joined, torch.cat(choices)
 
 
-def _logits(network: PriorityNetwork, states: dict[str, Tensor], rows: Tensor) -> Tensor:
+def _logits(network: SchedulingNetwork, states: dict[str, Tensor], rows: Tensor) -> Tensor:
     batch = {name: values[rows] for name, values in states.items()}
     mask = batch["action_mask"].bool()
-    logits, _ = network.evaluate(batch["tasks"], batch["nodes"], batch["cluster"], mask)
+    logits, _ = network.evaluate(
+        batch["tasks"], batch["nodes"], batch["cluster"], mask, batch.get("candidates")
+    )
     return logits.masked_fill(~mask, -torch.inf)

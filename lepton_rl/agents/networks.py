@@ -7,11 +7,18 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-__all__ = ["PriorityNetwork"]
+from lepton_rl.agents.batch import Batch, Scores
+
+__all__ = ["PriorityNetwork", "SchedulingNetwork", "Widths", "mlp"]
+
+Widths = tuple[int, int, int, int]
+"""Features of a task, a node, the cluster and a candidate node; the last 0 where nodes are not
+chosen."""
 
 
-def _mlp(sizes: Sequence[int]) -> nn.Sequential:
+def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """Linear layers of the given widths with ReLU between them."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
@@ -19,18 +26,63 @@ def _mlp(sizes: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-class PriorityNetwork(nn.Module):
+class SchedulingNetwork(nn.Module):
+    """What PPO, validation and export ask of a network."""
+
+    def forward(
+        self, tasks: Tensor, nodes: Tensor, cluster: Tensor, candidates: Tensor | None = None
+    ) -> Tensor:
+        """Logits `(B, Q + 1)`, the last for "wait"; the mask is not applied.
+
+        Args:
+            tasks: `(B, Q, F)`, all zero in unused slots.
+            nodes: `(B, M, G)`.
+            cluster: `(B, C)`.
+            candidates: `(B, M, P)` where nodes are chosen too; then the logits are
+                `(B, Q + 1 + M)`, the last M for the nodes.
+        """
+        raise NotImplementedError
+
+    def judge(self, batch: Batch) -> Scores:
+        """Logits and values of a batch without empty slots; equal to `forward` where that is."""
+        raise NotImplementedError
+
+    def evaluate(
+        self,
+        tasks: Tensor,
+        nodes: Tensor,
+        cluster: Tensor,
+        mask: Tensor,
+        candidates: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """`judge` of whole windows: logits `(B, A)`, 0 in empty slots, and values `(B, 1)`.
+
+        Args:
+            tasks: `(B, Q, F)`.
+            nodes: `(B, M, G)`.
+            cluster: `(B, C)`.
+            mask: `(B, A)` bool; see `Batch.of`.
+            candidates: `(B, M, P)` or None.
+        """
+        batch = Batch.of(tasks, nodes, cluster, mask, candidates)
+        scores = self.judge(batch)
+        return scores.spread(batch), scores.values.unsqueeze(-1)
+
+
+class PriorityNetwork(SchedulingNetwork):
     """A learned priority function: one small MLP scores every pending task by itself.
 
     A task's score depends on its own features and on those of the cluster (with the nodes pooled),
     so it works for any number of slots and nodes, as the kernel network of RLScheduler (Zhang et
-    al., SC'20) does. The value network pools over the tasks.
+    al., SC'20) does. A node's score depends on its own features, on what it would be for the chosen
+    task, and on the cluster. The value network pools over the tasks.
 
     Args:
         task_features: F.
         node_features: G.
         cluster_features: C.
         hidden: widths of the hidden layers.
+        candidate_features: P, 0 where nodes are not chosen.
     """
 
     def __init__(
@@ -39,60 +91,83 @@ class PriorityNetwork(nn.Module):
         node_features: int,
         cluster_features: int,
         hidden: Sequence[int] = (32, 32),
+        candidate_features: int = 0,
     ) -> None:
         super().__init__()
         context = cluster_features + 2 * node_features
-        self.scorer = _mlp([task_features + context, *hidden, 1])
-        self.waiter = _mlp([context, *hidden[:1], 1])
-        self.task_encoder = _mlp([task_features, *hidden])
-        self.critic = _mlp([2 * hidden[-1] + context, *hidden, 1])
-
-    def forward(self, tasks: Tensor, nodes: Tensor, cluster: Tensor) -> Tensor:
-        """Logits `(B, Q + 1)`, the last for "wait"; the mask is not applied.
-
-        Args:
-            tasks: `(B, Q, F)`.
-            nodes: `(B, M, G)`.
-            cluster: `(B, C)`.
-        """
-        context = _context(nodes, cluster)
-        spread = context.unsqueeze(1).expand(-1, tasks.shape[1], -1)
-        scores = self.scorer(torch.cat([tasks, spread], dim=-1)).squeeze(-1)
-        return torch.cat([scores, self.waiter(context)], dim=-1)
-
-    def evaluate(
-        self, tasks: Tensor, nodes: Tensor, cluster: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Logits as `forward` gives them, 0 in empty slots, and expected returns `(B, 1)`.
-
-        Only occupied slots are computed: windows are mostly empty, so this is several times
-        faster than the dense form.
-
-        Args:
-            tasks: `(B, Q, F)`.
-            nodes: `(B, M, G)`.
-            cluster: `(B, C)`.
-            mask: `(B, Q + 1)` bool; its last column ("wait") is not used.
-        """
-        batch, slots = tasks.shape[:2]
-        owner, slot = mask[:, :slots].nonzero(as_tuple=True)
-        shown = tasks[owner, slot]
-        context = _context(nodes, cluster)
-        scores = self.scorer(torch.cat([shown, context[owner]], dim=-1)).squeeze(-1)
-        dense = scores.new_zeros(batch, slots).index_put((owner, slot), scores)
-        logits = torch.cat([dense, self.waiter(context)], dim=-1)
-
-        encoded = torch.relu(self.task_encoder(shown))
-        width = encoded.shape[-1]
-        total = encoded.new_zeros(batch, width).index_add(0, owner, encoded)
-        count = encoded.new_zeros(batch).index_add(0, owner, torch.ones_like(scores))
-        highest = encoded.new_zeros(batch, width).scatter_reduce(
-            0, owner.unsqueeze(-1).expand_as(encoded), encoded, "amax"
+        self.scorer = mlp([task_features + context, *hidden, 1])
+        self.waiter = mlp([context, *hidden[:1], 1])
+        self.task_encoder = mlp([task_features, *hidden])
+        self.critic = mlp([2 * hidden[-1] + context, *hidden, 1])
+        self.placer = (
+            mlp([node_features + candidate_features + context, *hidden, 1])
+            if candidate_features
+            else None
         )
-        mean = total / count.clamp(min=1.0).unsqueeze(-1)
-        return logits, self.critic(torch.cat([mean, highest, context], dim=-1))
+
+    def forward(
+        self, tasks: Tensor, nodes: Tensor, cluster: Tensor, candidates: Tensor | None = None
+    ) -> Tensor:
+        """See `SchedulingNetwork.forward`."""
+        context = _context(nodes, cluster)
+        scores = _score(self.scorer, tasks, context, None)
+        parts = [scores, self.waiter(context)]
+        if candidates is not None:
+            parts.append(self._place(nodes, candidates, context))
+        return torch.cat(parts, dim=-1)
+
+    def judge(self, batch: Batch) -> Scores:
+        """See `SchedulingNetwork.judge`."""
+        context = _context(batch.nodes, batch.cluster)
+        return Scores(
+            tasks=_score(self.scorer, batch.tasks, context, batch.owner),
+            wait=self.waiter(context).squeeze(-1),
+            nodes=None
+            if batch.candidates is None
+            else self._place(batch.nodes, batch.candidates, context),
+            values=self._value(batch, context),
+        )
+
+    def _value(self, batch: Batch, context: Tensor) -> Tensor:
+        encoded = torch.relu(self.task_encoder(batch.tasks))
+        total = encoded.new_zeros(batch.rows, encoded.shape[-1])
+        total = total.index_add(0, batch.owner, encoded)
+        mean = total / batch.counts.clamp(min=1).unsqueeze(-1)
+        highest = torch.segment_reduce(  # 0 without tasks, and never less because of the ReLU
+            encoded, "max", lengths=batch.counts, unsafe=True, initial=0
+        )
+        value: Tensor = self.critic(torch.cat([mean, highest, context], dim=-1))
+        return value.squeeze(-1)
+
+    def _place(self, nodes: Tensor, candidates: Tensor, context: Tensor) -> Tensor:
+        assert self.placer is not None, "the network was made for an environment without nodes"
+        return _score(self.placer, torch.cat([nodes, candidates], dim=-1), context, None)
 
 
 def _context(nodes: Tensor, cluster: Tensor) -> Tensor:
     """Cluster features with the mean and the maximum over the nodes, `(B, C + 2 G)`."""
     return torch.cat([cluster, nodes.mean(dim=1), nodes.amax(dim=1)], dim=-1)
+
+
+def _score(layers: nn.Sequential, own: Tensor, context: Tensor, owner: Tensor | None) -> Tensor:
+    """`layers` of each row of `own` beside the context of its observation.
+
+    The context's part of the first layer is computed once an observation, not once a task.
+
+    Args:
+        layers: begins with a linear layer over own features and context.
+        own: `(B, S, d)`, or `(N, d)` with an `owner`.
+        context: `(B, c)`.
+        owner: `(N,)` observation of each row.
+
+    Returns:
+        `(B, S)` or `(N,)`.
+    """
+    first = layers[0]
+    assert isinstance(first, nn.Linear)
+    width = own.shape[-1]
+    shared = functional.linear(context, first.weight[:, width:], first.bias)
+    spread = shared.unsqueeze(1) if owner is None else shared.index_select(0, owner)
+    hidden = functional.linear(own, first.weight[:, :width]) + spread
+    result: Tensor = layers[1:](hidden)
+    return result.squeeze(-1)

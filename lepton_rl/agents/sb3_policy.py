@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.agents.config import PPOConfig
+from lepton_rl.agents.registry import network_of
 from lepton_rl.core.errors import InfeasibleDecisionError, StateError
 
 __all__ = ["SchedulingPolicy"]
@@ -33,13 +33,13 @@ class _NoExtractor(CombinedExtractor):
 
 
 class SchedulingPolicy(MaskableActorCriticPolicy):
-    """Actor and critic of `PriorityNetwork`.
+    """Actor and critic of our networks.
 
     Args:
         observation_space: of the scheduling environment.
         action_space: of the scheduling environment.
         lr_schedule: learning rate by the progress that remains (1 to 0).
-        hidden: widths of the hidden layers.
+        config: names the network and its sizes; nothing else of it is used.
         **kwargs: of the base class; its own network settings have no effect.
     """
 
@@ -48,24 +48,24 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
         observation_space: Any,
         action_space: Any,
         lr_schedule: Schedule,
-        hidden: Sequence[int] = (32, 32),
+        config: PPOConfig | None = None,
         **kwargs: Any,
     ) -> None:
-        self.hidden = tuple(hidden)
+        self.config = config or PPOConfig()
         kwargs["features_extractor_class"] = _NoExtractor
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
         spaces = self.observation_space.spaces  # type: ignore[attr-defined]
         widths = [spaces[name].shape[-1] for name in ("tasks", "nodes", "cluster")]
-        self.network = PriorityNetwork(widths[0], widths[1], widths[2], self.hidden)
+        self.network = network_of(self.config, (widths[0], widths[1], widths[2], 0))
         settings = {"lr": lr_schedule(1), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **settings)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
         del data["features_extractor_class"]
-        return {**data, "hidden": self.hidden}
+        return {**data, "config": self.config}
 
     def get_distribution(self, obs: Any, action_masks: Masks = None) -> MaskableDistribution:
         """Distribution over slots and "wait" under the mask (default: the observation's own)."""

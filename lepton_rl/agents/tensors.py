@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
+from lepton_rl.agents.batch import Batch
+from lepton_rl.core.tables import NO_TASK
 from lepton_rl.envs.spaces import observed
 from lepton_rl.sim.batch import BatchSimulator
 
@@ -22,29 +25,47 @@ class SimulatorTensors:
 
     Attributes:
         obs: name -> tensor, `(B, ...)`, as in the observation; `action_mask` is bool.
-        rewards: `(B,)` float64 of the last step.
-        terminated: `(B,)` bool of the last step.
+        window: `(B, Q)` int64, negative where a slot is empty.
     """
 
     def __init__(self, simulator: BatchSimulator, device: torch.device | str = "cpu") -> None:
-        buffers = observed(simulator.obs) | {"action_mask": simulator.obs.action_mask}
-        self._source = {
-            **{name: torch.from_numpy(buffer) for name, buffer in buffers.items()},
-            "rewards": torch.from_numpy(simulator.rewards),
-            "terminated": torch.from_numpy(simulator.terminated),
+        buffers = observed(simulator.obs) | {
+            "action_mask": simulator.obs.action_mask,
+            "window": simulator.obs.window,
         }
+        self._source = {name: torch.from_numpy(buffer) for name, buffer in buffers.items()}
         self._tensors = {name: each.to(device) for name, each in self._source.items()}
         self._is_shared = torch.device(device).type == "cpu"
-        self.rewards = self._tensors["rewards"]
-        self.terminated = self._tensors["terminated"]
-        self.obs = {
-            name: each
-            for name, each in self._tensors.items()
-            if name not in ("rewards", "terminated")
-        }
+        self.window = self._tensors["window"]
+        self.obs = {name: each for name, each in self._tensors.items() if name != "window"}
 
     def update(self) -> None:
         """Bring tensors of another device up to date; on the CPU there is nothing to do."""
         if not self._is_shared:
             for name, each in self._source.items():
                 self._tensors[name].copy_(each)
+
+    def batch(self, rows: Tensor | None = None) -> Batch:
+        """The observations as they are now, copied, without their empty slots.
+
+        Args:
+            rows: `(B',)` int64, which environments; None for all.
+        """
+        self.update()
+        window = self.window if rows is None else self.window[rows]
+        owner, slot = (window != NO_TASK).nonzero(as_tuple=True)
+        tasks = self.obs["tasks"][owner if rows is None else rows[owner], slot]
+        whole = {
+            name: each.clone() if rows is None else each[rows]
+            for name, each in self.obs.items()
+            if name != "tasks"
+        }
+        return Batch(
+            tasks,
+            owner,
+            slot,
+            whole["nodes"],
+            whole["cluster"],
+            whole["action_mask"],
+            whole.get("candidates"),
+        )

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.utils import set_random_seed
 
 from lepton_rl.agents.callbacks import (
     Best,
@@ -23,35 +17,26 @@ from lepton_rl.agents.callbacks import (
     ProgressReport,
     Validation,
 )
-from lepton_rl.agents.checkpoint import load_checkpoint, newest_checkpoint
+from lepton_rl.agents.checkpoint import load_checkpoint, load_weights, newest_checkpoint
 from lepton_rl.agents.config import TrainConfig
+from lepton_rl.agents.distributed import Workers, joined
 from lepton_rl.agents.export import export_policy
 from lepton_rl.agents.imitation import imitate
-from lepton_rl.agents.networks import PriorityNetwork
-from lepton_rl.agents.sb3_policy import SchedulingPolicy
+from lepton_rl.agents.networks import SchedulingNetwork
+from lepton_rl.agents.ppo import PPO
+from lepton_rl.agents.registry import network_of, widths_of
+from lepton_rl.agents.run_folder import describe_run, refuse_earlier_run, revision
 from lepton_rl.agents.validation import Validator
 from lepton_rl.agents.vec_env import SchedulingVecEnv
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.settings import load_settings, read_yaml
-from lepton_rl.core.version import VERSION
-from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
 from lepton_rl.envs.episodes import Episodes, load_workload
 from lepton_rl.policies.artifact import Manifest
 from lepton_rl.policies.spec import rule_of
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["Trained", "choose_device", "export_checkpoint", "set_aside", "train"]
-
-_RUN_FILES = (
-    "config.yaml",
-    "run.json",
-    "checkpoints",
-    "tensorboard",
-    "policy.onnx",
-    "evaluation.json",
-    "evaluation.txt",
-)
+__all__ = ["Trained", "choose_device", "environment_of", "export_checkpoint", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +79,7 @@ def train(
     resume: bool = False,
     report: ProgressReport | None = None,
     workload: Workload | None = None,
-) -> Trained:
+) -> Trained | None:
     """Train, keep the weights that do best on the validation windows, export them.
 
     Ctrl-C ends training early; a checkpoint is written and the best weights so far are exported.
@@ -106,6 +91,9 @@ def train(
         report: told the progress.
         workload: spares reading it again.
 
+    Returns:
+        What was left behind; None in all but the first of several processes (`distributed`).
+
     Raises:
         LeptonError: settings, workload or checkpoint cannot be used.
         OSError: the folder cannot be written to.
@@ -114,69 +102,62 @@ def train(
     torch.set_num_threads(1)  # small networks collapse when threads outnumber idle cores
     whole = workload if workload is not None else load_workload(config.environment.workload)
     if not resume:
-        _refuse_earlier_run(folder)
+        refuse_earlier_run(folder)
     checkpoint = _checkpoint_to_resume(config, folder) if resume else None
-    done = int(checkpoint["num_timesteps"]) if checkpoint else 0
-    seed = (config.seed + done) % 2**32
-    set_random_seed(seed)
-    env = _environment(config, whole, seed)
-    model = _model(config, env, device, seed)
-    validation = Validation(_validator(config, whole), config.validation.every)
-    checkpoints = Checkpoints(folder, config.checkpoint_every, validation)
-    if checkpoint:
-        _restore(model, validation, checkpoint)
+    with joined(device) as workers:
+        learner = _learner(config, whole, device, workers)
+        validation = Validation(
+            _validator(config, whole), config.validation.every, config.validation.patience
+        )
+        if checkpoint:
+            learner.restore(checkpoint["learner"])
+            learner.horizon = config.total_steps
+            validation.restore(checkpoint)
+        if workers.rank > 0:
+            _run(config, learner, [])
+            return None
+        return _lead(config, folder, whole, learner, validation, report)
 
-    _describe_run(config, folder, whole)
-    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
+
+def _lead(
+    config: TrainConfig,
+    folder: Path,
+    workload: Workload,
+    learner: PPO,
+    validation: Validation,
+    report: ProgressReport | None,
+) -> Trained:
+    """Train as the only or the first process."""
+    checkpoints = Checkpoints(learner, folder, config.checkpoint_every, validation)
+    describe_run(config, folder, workload)
+    learner.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     callbacks: list[Any] = [validation, checkpoints]
     if report is not None:
         callbacks.append(Progress(report, validation))
     for callback in callbacks:
-        callback.init_callback(model)  # Ctrl-C may come before learn() does it
-    interrupted = False
-    try:
-        if done == 0:
-            _warm_start(config, model, env)
-        remaining = max(0, config.total_steps - done)
-        model.learn(remaining, callback=callbacks, reset_num_timesteps=False)
-    except KeyboardInterrupt:
-        interrupted = True
+        callback.init_callback(learner)  # Ctrl-C may come before learn() does it
+    interrupted = _run(config, learner, callbacks)
+    learner.rewind()
+    validation.num_timesteps = learner.num_timesteps
     validation.validate()
-    model.logger.close()
+    learner.logger.close()
     checkpoints.write()
     path = folder / "policy.onnx"
-    policy = model.policy
-    assert isinstance(policy, SchedulingPolicy)
     best = validation.best
-    network = policy.network.cpu()
-    manifest = _export(config, network, best, validation.validator, whole, path)
-    return Trained(path, manifest, model.num_timesteps, best.steps, best.metric, interrupted)
+    manifest = _export(config, learner.policy.cpu(), best, validation.validator, workload, path)
+    return Trained(path, manifest, learner.num_timesteps, best.steps, best.metric, interrupted)
 
 
-def set_aside(folder: Path) -> Path | None:
-    """Move what an earlier run left in `folder` into `folder/earlier-1` (or -2, ...).
-
-    Returns:
-        Where it was moved to, None if there was no earlier run.
-    """
-    left = [path for name in _RUN_FILES if (path := folder / name).exists()]
-    if not left:
-        return None
-    target = next(
-        path for n in itertools.count(1) if not (path := folder / f"earlier-{n}").exists()
-    )
-    target.mkdir()
-    for path in left:
-        path.rename(target / path.name)
-    return target
-
-
-def _refuse_earlier_run(folder: Path) -> None:
-    """Its checkpoints would be taken for those of the new run."""
-    if any((folder / "checkpoints").glob("step-*.pt")):
-        raise ConfigError(
-            f"{folder} holds an earlier run; go on with it (--resume), or take another folder"
-        )
+def _run(config: TrainConfig, learner: PPO, callbacks: list[Any]) -> bool:
+    """Warm start and learning, or what is left of it; whether Ctrl-C ended it."""
+    try:
+        if learner.num_timesteps == 0:
+            _warm_start(config, learner)
+        remaining = max(0, config.total_steps - learner.num_timesteps)
+        learner.learn(remaining, callback=callbacks, reset_num_timesteps=False)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _checkpoint_to_resume(config: TrainConfig, folder: Path) -> dict[str, Any]:
@@ -198,35 +179,34 @@ def _checkpoint_to_resume(config: TrainConfig, folder: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _environment(config: TrainConfig, workload: Workload, seed: int) -> SchedulingVecEnv:
-    reference = rule_of(config.reference)._replace(
-        backfill=int(Backfill[config.environment.backfill.upper()])
-    )
+def environment_of(config: TrainConfig, workload: Workload, seed: int) -> SchedulingVecEnv:
+    """What a run learns in.
+
+    Args:
+        config: of the run.
+        workload: of the configured source.
+        seed: of the windows.
+    """
+    reference = rule_of(config.reference)
+    if reference.backfill == Backfill.NONE:
+        own = Backfill[config.environment.backfill.upper()]
+        reference = reference._replace(backfill=int(own))
     episodes = Episodes.of(config.environment, workload)
-    return SchedulingVecEnv(config.environment, episodes, config.ppo.num_envs, seed, reference)
-
-
-def _model(
-    config: TrainConfig, env: SchedulingVecEnv, device: torch.device, seed: int
-) -> MaskablePPO:
-    ppo = config.ppo
-    return MaskablePPO(
-        SchedulingPolicy,
-        env,
-        learning_rate=lambda left: ppo.learning_rate * (0.1 + 0.9 * left),
-        n_steps=ppo.rollout_steps,
-        batch_size=ppo.batch_size,
-        n_epochs=ppo.epochs,
-        gamma=ppo.gamma,
-        gae_lambda=ppo.gae_lambda,
-        clip_range=ppo.clip_range,
-        ent_coef=ppo.entropy_coefficient,
-        vf_coef=ppo.value_coefficient,
-        max_grad_norm=ppo.max_gradient_norm,
-        policy_kwargs={"hidden": ppo.hidden},
-        seed=seed,
-        device=device,
+    return SchedulingVecEnv(
+        config.environment,
+        episodes,
+        config.ppo.num_envs,
+        seed,
+        reference,
+        config.ppo.rollouts_per_sequence,
     )
+
+
+def _learner(
+    config: TrainConfig, workload: Workload, device: torch.device, workers: Workers
+) -> PPO:
+    env = environment_of(config, workload, (config.seed + 7919 * workers.rank) % 2**32)
+    return PPO(config.ppo, env, seed=config.seed, device=device, horizon=config.total_steps)
 
 
 def _validator(config: TrainConfig, workload: Workload) -> Validator:
@@ -235,23 +215,13 @@ def _validator(config: TrainConfig, workload: Workload) -> Validator:
     return Validator(environment, episodes, config.validation.windows)
 
 
-def _warm_start(config: TrainConfig, model: MaskablePPO, env: SchedulingVecEnv) -> None:
+def _warm_start(config: TrainConfig, learner: PPO) -> None:
     if config.imitation.teacher == "none":
         return
-    policy = model.policy
-    assert isinstance(policy, SchedulingPolicy)
-    imitate(policy.network, env, rule_of(config.imitation.teacher), config.imitation)
-
-
-def _restore(model: MaskablePPO, validation: Validation, checkpoint: dict[str, Any]) -> None:
-    _load_weights(model.policy, checkpoint["policy"])
-    model.policy.optimizer.load_state_dict(checkpoint["optimizer"])
-    model.num_timesteps = int(checkpoint["num_timesteps"])
-    validation.best = Best(
-        float(checkpoint["best_metric"]),
-        int(checkpoint["best_steps"]),
-        checkpoint["best_weights"],
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        imitate(learner.policy, learner.env, rule_of(config.imitation.teacher), config.imitation)
+    learner.workers.share(learner.policy)
 
 
 def export_checkpoint(config: TrainConfig, folder: Path, path: Path) -> Manifest:
@@ -263,9 +233,8 @@ def export_checkpoint(config: TrainConfig, folder: Path, path: Path) -> Manifest
     checkpoint = load_checkpoint(newest_checkpoint(folder))
     workload = load_workload(config.environment.workload)
     validator = _validator(config, workload)
-    network = PriorityNetwork(
-        len(TASK_FEATURES), len(NODE_FEATURES), len(CLUSTER_FEATURES), config.ppo.hidden
-    )
+    obs = validator.episodes.simulator(validator.config, 1).obs
+    network = network_of(config.ppo, widths_of(obs))
     best = Best(
         float(checkpoint["best_metric"]),
         int(checkpoint["best_steps"]),
@@ -276,14 +245,14 @@ def export_checkpoint(config: TrainConfig, folder: Path, path: Path) -> Manifest
 
 def _export(
     config: TrainConfig,
-    network: PriorityNetwork,
+    network: SchedulingNetwork,
     best: Best,
     validator: Validator,
     workload: Workload,
     path: Path,
 ) -> Manifest:
     """Write the best weights as a policy file; `network` is changed to hold them."""
-    _load_weights(network, best.weights)
+    load_weights(network, best.weights)
     _, observations = validator.run(network)
     observations["action_mask"] = observations["action_mask"].astype(np.bool_)
     return export_policy(
@@ -301,47 +270,6 @@ def _export(
             "steps": best.steps,
             "objective": config.environment.objective,
             "validation_metric": best.metric,
-            "revision": _revision(),
+            "revision": revision(),
         },
     )
-
-
-def _load_weights(module: torch.nn.Module, weights: dict[str, Any]) -> None:
-    try:
-        module.load_state_dict(weights)
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(
-            "the checkpoint does not fit the configured network; use the settings it was made with"
-            f" ({str(error).splitlines()[-1].strip()})"
-        ) from error
-
-
-def _describe_run(config: TrainConfig, folder: Path, workload: Workload) -> None:
-    """Write the resolved settings, and what else it takes to repeat the run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    (folder / "config.yaml").write_text(text, encoding="utf-8")
-    facts = {
-        "lepton_rl": VERSION,
-        "revision": _revision(),
-        "seed": config.seed,
-        "torch": torch.__version__,
-        "workload": {"name": workload.name, "tasks": len(workload), **dict(workload.skipped)},
-    }
-    (folder / "run.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def _revision() -> str:
-    """Git revision of the sources, "unknown" outside a checkout."""
-    try:
-        result = subprocess.run(
-            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],  # noqa: S607 - whichever git the user has
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return result.stdout.strip() or "unknown"

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.agents.choices import greedy
+from lepton_rl.agents.networks import SchedulingNetwork
+from lepton_rl.agents.tensors import SimulatorTensors
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.envs.spaces import observation_of
@@ -39,7 +41,7 @@ class Validator:
         count = min(self.num_windows, available)
         return sample_windows(self.episodes.split, self.episodes.length, count)
 
-    def run(self, network: PriorityNetwork) -> tuple[NDArray[np.float64], Observations]:
+    def run(self, network: SchedulingNetwork) -> tuple[NDArray[np.float64], Observations]:
         """Schedule every window.
 
         Returns:
@@ -51,21 +53,15 @@ class Validator:
         for b, first_row in enumerate(starts.tolist()):
             simulator.reset(b, first_row)
         seen = [observation_of(simulator.obs)]
-        device = next(network.parameters()).device
+        tensors = SimulatorTensors(simulator, next(network.parameters()).device)
         open_windows = np.ones(len(starts), np.bool_)
         metric = np.zeros(len(starts))
         decisions = 0
+        network.eval()
         while open_windows.any():
-            obs = simulator.obs
-            mask = torch.as_tensor(obs.action_mask, device=device)
+            batch = tensors.batch()
             with torch.no_grad():
-                logits, _ = network.evaluate(
-                    torch.as_tensor(obs.tasks, device=device),
-                    torch.as_tensor(obs.nodes, device=device),
-                    torch.as_tensor(obs.cluster, device=device),
-                    mask,
-                )
-            choices = logits.masked_fill(~mask, -torch.inf).argmax(dim=-1).cpu().numpy()
+                choices = greedy(batch, network.judge(batch)).cpu().numpy()
             simulator.step(choices)
             decisions += 1
             for b in np.flatnonzero(simulator.terminated).tolist():

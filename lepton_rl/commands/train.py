@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lepton_rl.agents.config import TrainConfig
-from lepton_rl.agents.training import Trained, choose_device, set_aside, train
+from lepton_rl.agents.distributed import is_first
+from lepton_rl.agents.run_folder import set_aside
+from lepton_rl.agents.training import Trained, choose_device, train
 from lepton_rl.commands.evaluate import evaluate_policies, render
 from lepton_rl.commands.inputs import is_trace, open_with_log, raw_config
 from lepton_rl.commands.progress import log, progress_bar
@@ -105,7 +107,7 @@ def run_training(
     began = time.monotonic()
     log("loading the workload; the first run compiles the simulator, about half a minute")
     whole = open_with_log(settings.environment.workload)
-    if not resume and (moved := set_aside(out)):
+    if not resume and is_first() and (moved := set_aside(out)):
         log(f"moved the earlier run in {out} to {moved}")
     log(f"training on {whole.name}, {len(whole)} tasks; logs and checkpoints in {out}")
     with progress_bar("training", settings.total_steps) as bar:
@@ -116,6 +118,8 @@ def run_training(
             report=lambda steps, what: bar(steps, None, what),
             workload=whole,
         )
+    if trained is None:  # the first process tells
+        return "", False
     log(
         f"{'stopped' if trained.interrupted else 'trained'} after {trained.steps} decisions;"
         f" exported the weights of decision {trained.best_steps} to {trained.policy_path}"

@@ -22,6 +22,7 @@ __all__ = [
     "NODE_FEATURES",
     "SCHEMA_VERSION",
     "TASK_FEATURES",
+    "Float32s",
     "device_share",
     "dominant_share",
     "free_share",
@@ -55,6 +56,8 @@ TASK_FEATURES = (
     "requested_time_to_mean",  # log10(requested time / mean of the pending tasks) / 4
     "area_to_mean",  # log10(area / mean of the pending tasks) / 4
     "deadline",  # requested time / time left, cut to 2, halved: 1/2 = must start now; 0 = none
+    "delays_smallest",  # 1 if it fits but would delay the pending task of least area
+    "delays_oldest",  # 1 if it fits but would delay the oldest pending task
 )
 """Columns of `tasks`."""
 
@@ -94,6 +97,8 @@ CLUSTER_FEATURES = (
     "next_release",  # log10(1 + seconds until the next expected end) / 6
     "oldest_wait",  # log10(1 + longest wait in s) / 6
     "mean_requested_time",  # log10(1 + mean requested time of the pending tasks in s) / 6
+    "smallest_starts_in",  # log10(1 + seconds until the task of least area could start) / 6
+    "oldest_starts_in",  # log10(1 + seconds until the oldest task could start) / 6
 )
 """Entries of `cluster`."""
 

@@ -29,6 +29,7 @@ from lepton_rl.encoding.features import (
     write_node,
 )
 from lepton_rl.encoding.room import measure_room
+from lepton_rl.encoding.shadows import write_shadows
 from lepton_rl.encoding.window import gather_window, write_window
 from lepton_rl.encoding.workspace import EncoderWorkspace
 
@@ -126,6 +127,7 @@ def _write_state(view: View, b: int, obs: Observation, work: EncoderWorkspace) -
         _respect_holds(view, b, obs)
     _write_nodes(view, b, obs, work)
     _write_cluster(view, b, free, requested_s, area_s, obs)
+    write_shadows(view, b, work, obs.window, obs.tasks, obs.cluster)
 
 
 @compiled

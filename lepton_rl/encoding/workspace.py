@@ -35,6 +35,7 @@ class EncoderWorkspace(NamedTuple):
     columns: NDArray[np.float32]  # (NUM_COLUMNS, Q) by slot
     freest: Ints  # (K,) the node on which most is free
     free: Ints  # (K,) free on all nodes together
+    spare: Ints  # (K,) free beside a task at the time that it could start
     open: Ints  # (M,) the nodes that could take the least of the tasks, first `num_open`
     num_open: Ints  # (1,)
     open_free: Floats  # (K, M) what is free there
@@ -66,6 +67,7 @@ def encoder_workspace(
         columns=np.zeros((NUM_COLUMNS, slots), np.float32),
         freest=np.zeros(num_kinds, np.int64),
         free=np.zeros(num_kinds, np.int64),
+        spare=np.zeros(num_kinds, np.int64),
         open=np.zeros(len(nodes.rows), np.int64),
         num_open=np.zeros(1, np.int64),
         open_free=np.zeros((num_kinds, len(nodes.rows)), np.float64),

@@ -54,6 +54,8 @@ class EnvironmentConfig(Settings):
             first; `place` is left those that overtake it.
         backfill: who may overtake a task that is first but blocked.
         objective: metric that rewards add up to, with its sign turned.
+        wait_weight: added to the cost of a task is wait_weight * (wait / 1 h) ^ wait_power.
+        wait_power: above 1 it is mostly the longest waits that count, below 1 how many are long.
         may_wait: offer "wait" as an action.
         skip_forced: do not ask when one task is pending and waiting is not offered, nor for a
             node where only one has room.
@@ -70,6 +72,8 @@ class EnvironmentConfig(Settings):
     choose_nodes: bool = False
     backfill: str = "none"
     objective: str = "bounded-slowdown"
+    wait_weight: float = Field(default=0.0, ge=0)
+    wait_power: float = Field(default=1.0, gt=0, le=4)
     may_wait: bool = False
     skip_forced: bool = True
     strict: bool = False

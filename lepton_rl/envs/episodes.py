@@ -122,4 +122,5 @@ class Episodes:
             slots=config.slots,
             rule=config.rule(),
             num_threads=config.num_threads,
+            long_waits=(config.wait_weight, config.wait_power),
         )

@@ -63,6 +63,7 @@ class BatchSimulator:
         num_threads: threads that step large batches (>= 1); what comes out is the same with any.
         world: what happens beside arrivals and ends (dependencies, failures, nodes that are lost);
             None for nothing.
+        long_waits: what waiting costs beside the objective: weight of an hour, power.
 
     All arrays stay where they are as long as the simulator lives: each call writes into the same.
 
@@ -88,6 +89,7 @@ class BatchSimulator:
         rule: EpisodeRule,
         num_threads: int = 1,
         world: World | None = None,
+        long_waits: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         if num_threads < 1:
             raise ConfigError(f"num_threads: expected at least 1, got {num_threads}")
@@ -106,7 +108,7 @@ class BatchSimulator:
         self.rule = rule
         typical = typical_tasks(tasks, nodes) if rule.choose_nodes else None
         self.sim: SimTable = empty_sim(
-            tasks, run_us, nodes, batch, episode_tasks, rule, typical, world
+            tasks, run_us, nodes, batch, episode_tasks, rule, typical, world, long_waits
         )
         self.obs: Observation = empty_observation(
             batch, slots, len(nodes.rows), chooses_nodes=rule.choose_nodes

@@ -6,6 +6,9 @@ starts; the sum over an episode divided by the number of tasks is the mean metri
     BOUNDED_SLOWDOWN  f(w) = max(1, (w + run) / max(run, 10 s))
     WAIT              f(w) = w, in seconds
     TURNAROUND        f(w) = w + run, in seconds
+
+To each may be added weight * (w / 1 h)^power: mean slowdown alone is best served by letting a few
+large tasks wait for very long.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from lepton_rl.core.compiled import compiled
 from lepton_rl.sim.tables import SimTable
 
 __all__ = ["BOUND_S", "Objective", "arrival_cost", "lost_work_cost", "task_cost", "waiting_cost"]
+
+HOUR_S = 3600.0
 
 BOUND_S = 10.0
 """Bounded slowdown does not count run times below this as shorter than this (tau)."""
@@ -44,11 +49,20 @@ def task_cost(objective: int, wait_s: float, run_s: float) -> float:
 
 
 @compiled
+def _cost(objective: int, sim: SimTable, wait_s: float, run_s: float) -> float:
+    """f(w) with what long waits cost beside it."""
+    cost = task_cost(objective, wait_s, run_s)
+    if sim.long_waits[0] > 0 and wait_s > 0:
+        cost += sim.long_waits[0] * (wait_s / HOUR_S) ** sim.long_waits[1]
+    return cost
+
+
+@compiled
 def arrival_cost(objective: int, sim: SimTable, b: int, local: int) -> float:
     """f(w) of a task that becomes pending, w what it has waited for others so far."""
     row = sim.state.status[b].first_row + local
     wait_us = sim.state.status[b].now_us - sim.state.tasks[row].submit_us
-    return task_cost(objective, wait_us / MICROSECOND, sim.run_us[row] / MICROSECOND)
+    return _cost(objective, sim, wait_us / MICROSECOND, sim.run_us[row] / MICROSECOND)
 
 
 @compiled
@@ -59,8 +73,8 @@ def lost_work_cost(objective: int, sim: SimTable, b: int, local: int, kept_us: i
     submit_us = sim.state.tasks[row].submit_us
     before_us = span.start_us - submit_us - span.kept_us
     after_us = sim.state.status[b].now_us - submit_us - kept_us
-    after = task_cost(objective, after_us / MICROSECOND, run_s)
-    return after - task_cost(objective, before_us / MICROSECOND, run_s)
+    after = _cost(objective, sim, after_us / MICROSECOND, run_s)
+    return after - _cost(objective, sim, before_us / MICROSECOND, run_s)
 
 
 @compiled
@@ -72,6 +86,6 @@ def waiting_cost(objective: int, sim: SimTable, b: int, from_us: int, to_us: int
         row = sim.state.status[b].first_row + local
         submit_us = sim.state.tasks[row].submit_us + sim.state.spans[b, local].kept_us
         run_s = sim.run_us[row] / MICROSECOND
-        total += task_cost(objective, (to_us - submit_us) / MICROSECOND, run_s)
-        total -= task_cost(objective, (from_us - submit_us) / MICROSECOND, run_s)
+        total += _cost(objective, sim, (to_us - submit_us) / MICROSECOND, run_s)
+        total -= _cost(objective, sim, (from_us - submit_us) / MICROSECOND, run_s)
     return total

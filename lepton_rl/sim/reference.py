@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.compiled import compiled
-from lepton_rl.core.rules.dispatch import DispatchRule
+from lepton_rl.core.rules.backfill import undo_choice
+from lepton_rl.core.rules.dispatch import WAIT, DispatchRule, start_head
 from lepton_rl.core.rules.node_scores import Place, mark_device_classes
-from lepton_rl.core.rules.orders import PriorityWeights, score
+from lepton_rl.core.rules.orders import PriorityWeights, first_in_order, score
 from lepton_rl.core.rules.placement import best_node
 from lepton_rl.core.tables import NO_TASK, Floats, Ints
 from lepton_rl.encoding.observation import Observation
@@ -26,7 +27,7 @@ from lepton_rl.sim.events import advance, reset, start_all
 from lepton_rl.sim.objective import arrival_cost
 from lepton_rl.sim.tables import SimTable, empty_sim
 
-__all__ = ["Reference", "heuristic_actions"]
+__all__ = ["Reference", "heuristic_actions", "starting_slots"]
 
 _CLUSTERING = int(Place.GPU_CLUSTERING)
 
@@ -103,7 +104,14 @@ class Reference:
         self._rule, self._objective = rule, objective
         typical = sim.state.typical if len(sim.state.typical) else None
         self._sim = empty_sim(
-            sim.state.tasks, sim.run_us, sim.state.nodes, 1, num_tasks, rule, typical
+            sim.state.tasks,
+            sim.run_us,
+            sim.state.nodes,
+            1,
+            num_tasks,
+            rule,
+            typical,
+            long_waits=(float(sim.long_waits[0]), float(sim.long_waits[1])),
         )
         events = batch, 2 * num_tasks
         self._trace = _Trace(
@@ -124,8 +132,9 @@ class Reference:
     def cost_by(self, now_us: NDArray[np.int64]) -> NDArray[np.float64]:
         """Cost accrued by the time `now_us` of each environment; times must not go back.
 
-        Between two events of the reference it grows linearly, which is exact but for bounded
-        slowdown: that of a task shorter than 10 s stays 1 at first.
+        Between two events of the reference it is taken to grow linearly, which is exact but for
+        bounded slowdown, where that of a task shorter than 10 s stays 1 at first, and for what long
+        waits cost beside it.
 
         Args:
             now_us: `(B,)` us.
@@ -177,3 +186,30 @@ def _first_slot(
             best = current
             found = slot
     return found
+
+
+@compiled
+def starting_slots(sim: SimTable, obs: Observation, rule: DispatchRule, out: Ints) -> None:
+    """Slot of the task that `rule` starts next, by backfilling too, in each environment.
+
+    Where it starts none it is the task that comes first, which waits. `out` keeps what it has where
+    that task is outside of the window.
+
+    Args:
+        sim: the batch; nothing in it has changed afterwards.
+        obs: its observations.
+        rule: of the standard rules.
+        out: `(B,)`.
+    """
+    for b in range(out.shape[0]):
+        if sim.state.status[b].num_pending == 0 or sim.progress[b].placing != NO_TASK:
+            continue
+        head = first_in_order(sim.state, b, rule.order, rule.weights)
+        local = start_head(sim.state, sim.scratch, b, head, rule.place, rule.backfill)
+        if local == WAIT:
+            local = head
+        else:
+            undo_choice(sim.state, sim.scratch, b, sim.state.status[b].first_row + local)
+        for slot in range(obs.window.shape[1]):
+            if obs.window[b, slot] == local:
+                out[b] = slot

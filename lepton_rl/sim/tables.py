@@ -11,7 +11,7 @@ from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.conservative import plan_segments
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.rules.scratch import Scratch, empty_scratch
-from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View, empty_view
+from lepton_rl.core.tables import NO_TASK, Floats, Ints, NodeTable, Records, View, empty_view
 from lepton_rl.core.typical import typical_tasks
 from lepton_rl.sim.world import World, empty_world, is_eventful
 
@@ -62,6 +62,7 @@ class SimTable(NamedTuple):
     first_start_us: Ints  # (B, N) start of its first run, -1 before
     listed: Ints  # (B, N) work space: tasks that enter the queue together, or are to be cancelled
     resting: Ints  # (B, N) tasks stopped at this very instant; the first num_resting count
+    long_waits: Floats  # (2,) what waiting costs beside the objective: weight of an hour, power
 
 
 class SurroundingRule(Protocol):
@@ -87,6 +88,7 @@ def empty_sim(
     rule: SurroundingRule,
     typical: Records | None = None,
     world: World | None = None,
+    long_waits: tuple[float, float] = (0.0, 1.0),
 ) -> SimTable:
     """Buffers for `batch` episodes of at most `episode_tasks` tasks; `reset` starts an episode.
 
@@ -99,6 +101,7 @@ def empty_sim(
         rule: whose placement and backfilling tell what work space is needed.
         typical: what tasks usually ask for; None for what these do, where the rule needs it.
         world: what happens beside arrivals and ends; None for nothing.
+        long_waits: weight and power of what waiting costs beside the objective.
     """
     world = empty_world(len(run_us)) if world is None else world
     largest_gang = int(tasks["replicas"].max(initial=1))
@@ -122,4 +125,5 @@ def empty_sim(
         first_start_us=np.zeros((batch, episode_tasks), np.int64),
         listed=np.zeros((batch, episode_tasks), np.int64),
         resting=np.zeros((batch, episode_tasks), np.int64),
+        long_waits=np.array(long_waits, np.float64),
     )

@@ -23,13 +23,22 @@ def state() -> dict[str, Any]:
     optimizer = torch.optim.Adam(model.parameters())
     model(*(torch.ones(1, 2, p) for p in (13, 5)), torch.ones(1, 8)).sum().backward()
     optimizer.step()
-    return {
+    learner = {
+        "config": "{}",
+        "horizon": 24,
         "num_timesteps": 12,
         "policy": model.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "generator": torch.Generator().get_state(),
+        "environments": "null",
+    }
+    return {
+        "learner": learner,
         "best_metric": 1.5,
         "best_steps": 8,
         "best_weights": network(seed=2).state_dict(),
+        "next_validation": 16,
+        "failures": 0,
     }
 
 
@@ -53,7 +62,7 @@ def same(one: object, other: object) -> bool:
 def test_round_trip(saved: Path) -> None:
     loaded = load_checkpoint(saved)
 
-    assert same(loaded, {"format": 1, **state()})
+    assert same(loaded, {"format": 2, **state()})
     assert [each.name for each in saved.parent.iterdir()] == [saved.name]
 
 
@@ -88,7 +97,7 @@ class Malicious:
 @pytest.mark.parametrize("wrapped", [False, True], ids=["plain pickle", "inside a torch file"])
 def test_code_in_the_file_is_not_run(tmp_path: Path, wrapped: bool) -> None:
     target, path = tmp_path / "was-run", tmp_path / "step-000000000001.pt"
-    content = {"format": 1, **state(), "extra": Malicious(target)}
+    content = {"format": 2, **state(), "extra": Malicious(target)}
     if wrapped:
         torch.save(content, path)
     else:
@@ -111,7 +120,7 @@ def foreign(kind: str, path: Path) -> None:
         "empty": b"",
         "zeros": bytes(5000),
         "text": b"hello world\n" * 100,
-        "pickle": pickle.dumps({"format": 1}),
+        "pickle": pickle.dumps({"format": 2}),
         "zip": archive.getvalue(),
     }
     if kind in contents:
@@ -125,11 +134,11 @@ def foreign(kind: str, path: Path) -> None:
     elif kind == "tensor":
         torch.save(torch.ones(3), path)
     elif kind == "incomplete":
-        torch.save({"format": 1, "num_timesteps": 3}, path)
+        torch.save({"format": 2, "num_timesteps": 3}, path)
     elif kind == "wrong types":
-        torch.save({"format": 1, **state(), "best_weights": [1, 2]}, path)
+        torch.save({"format": 2, **state(), "best_weights": [1, 2]}, path)
     elif kind == "legacy":
-        torch.save({"format": 1, **state()}, path, _use_new_zipfile_serialization=False)
+        torch.save({"format": 2, **state()}, path, _use_new_zipfile_serialization=False)
     else:
         assert kind == "missing"
 

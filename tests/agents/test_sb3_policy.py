@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from lepton_rl.agents.config import PPOConfig
 from lepton_rl.agents.sb3_policy import SchedulingPolicy
 from lepton_rl.agents.vec_env import SchedulingVecEnv
 from lepton_rl.core.errors import InfeasibleDecisionError, StateError
@@ -29,7 +30,9 @@ def space(slots: int = SLOTS) -> spaces.Dict:
 
 def hand_made(*, wait: float = 0.0) -> SchedulingPolicy:
     """A policy whose logits are the tasks' only feature, and `wait` for waiting."""
-    made = SchedulingPolicy(space(), spaces.Discrete(SLOTS + 1), lambda _: 1e-3, hidden=(1,))
+    made = SchedulingPolicy(
+        space(), spaces.Discrete(SLOTS + 1), lambda _: 1e-3, config=PPOConfig(hidden=(1,))
+    )
     for parameter in made.network.parameters():
         torch.nn.init.zeros_(parameter)
     with torch.no_grad():
@@ -147,7 +150,9 @@ def env() -> SchedulingVecEnv:
 
 def random_policy(env: SchedulingVecEnv) -> SchedulingPolicy:
     torch.manual_seed(0)
-    return SchedulingPolicy(env.observation_space, env.action_space, lambda _: 1e-3, hidden=(12, 6))
+    return SchedulingPolicy(
+        env.observation_space, env.action_space, lambda _: 1e-3, config=PPOConfig(hidden=(12, 6))
+    )
 
 
 def test_predict_stays_within_the_mask_and_is_greedy_when_asked(env: SchedulingVecEnv) -> None:
@@ -178,7 +183,7 @@ def test_it_is_built_again_from_a_file(env: SchedulingVecEnv, tmp_path: Path) ->
     loaded = SchedulingPolicy.load(str(tmp_path / "policy.pt"), device="cpu")
 
     assert isinstance(loaded, SchedulingPolicy)
-    assert loaded.hidden == (12, 6)
+    assert loaded.config.hidden == (12, 6)
     obs, _ = policy.obs_to_tensor(env.reset())
     actions = torch.tensor([int(mask.argmax()) for mask in env.action_masks()])
     for ours, theirs in zip(
@@ -192,7 +197,7 @@ def test_constructor_parameters_build_the_same_policy(env: SchedulingVecEnv) -> 
 
     shapes = [p.shape for p in SchedulingPolicy(**data).parameters()]
 
-    assert data["hidden"] == (12, 6)
+    assert data["config"].hidden == (12, 6)
     assert shapes == [p.shape for p in random_policy(env).parameters()]
 
 

@@ -24,5 +24,25 @@ def test_tensors_are_the_buffers_and_follow_each_step() -> None:
         values = getattr(batch.obs, name)
         assert each.data_ptr() == values.ctypes.data
         np.testing.assert_array_equal(each.numpy(), values)
-    assert tensors.rewards.tolist() == batch.rewards.tolist()
-    assert tensors.terminated.tolist() == batch.terminated.tolist()
+
+
+def test_a_batch_holds_the_tasks_that_are_there_and_keeps_them() -> None:
+    simulated = simulator(WORK, batch=3, length=4)
+    for b in range(3):
+        simulated.reset(b, b)
+    simulated.step([0, 0, 0])
+    tensors = SimulatorTensors(simulated)
+    occupied = simulated.obs.window >= 0
+    expected = simulated.obs.tasks[occupied].copy()
+
+    whole = tensors.batch()
+    two = tensors.batch(torch.tensor([0, 2]))
+    simulated.step([0, 0, 0])
+
+    np.testing.assert_array_equal(whole.tasks.numpy(), expected)
+    assert whole.owner.tolist() == np.nonzero(occupied)[0].tolist()
+    assert whole.slot.tolist() == np.nonzero(occupied)[1].tolist()
+    assert whole.counts.tolist() == occupied.sum(axis=1).tolist()
+    assert two.rows == 2
+    assert torch.equal(two.tasks, whole.tasks[whole.owner != 1])
+    assert torch.equal(two.cluster, whole.cluster[[0, 2]])

@@ -17,7 +17,8 @@ from lepton_rl.agents import training
 from lepton_rl.agents.callbacks import Checkpoints, Validation
 from lepton_rl.agents.checkpoint import load_checkpoint, newest_checkpoint
 from lepton_rl.agents.config import TrainConfig
-from lepton_rl.agents.training import Trained, choose_device, export_checkpoint, set_aside, train
+from lepton_rl.agents.run_folder import set_aside
+from lepton_rl.agents.training import Trained, choose_device, export_checkpoint, train
 from lepton_rl.core.errors import ArtifactError, ConfigError, StateError
 from lepton_rl.core.settings import load_settings, read_yaml
 from lepton_rl.policies.artifact import read_artifact
@@ -122,13 +123,13 @@ def test_resuming_goes_on_counting_and_keeps_the_best(copied: Path) -> None:
     assert trained.steps == 512
     assert max(steps_of(copied)) == 512
     after = newest(copied)
-    assert after["num_timesteps"] == 512
+    assert after["learner"]["num_timesteps"] == 512
     assert after["best_metric"] <= before["best_metric"]
     if after["best_steps"] == before["best_steps"]:
         assert same_weights(after["best_weights"], before["best_weights"])
-    assert not same_weights(after["policy"], before["policy"])
-    steps = {key: value["step"] for key, value in after["optimizer"]["state"].items()}
-    assert all(steps[key] > value["step"] for key, value in before["optimizer"]["state"].items())
+    assert not same_weights(after["learner"]["policy"], before["learner"]["policy"])
+    old, new = (each["learner"]["optimizer"]["state"] for each in (before, after))
+    assert all(new[key]["step"] > value["step"] for key, value in old.items())
     assert read_yaml(copied / "config.yaml")["total_steps"] == 512  # type: ignore[index]
 
 
@@ -155,7 +156,7 @@ def test_resuming_what_is_finished_changes_no_weight(copied: Path) -> None:
     trained = train(config(), copied, resume=True)
 
     assert trained.steps == 256
-    assert same_weights(newest(copied)["policy"], before["policy"])
+    assert same_weights(newest(copied)["learner"]["policy"], before["learner"]["policy"])
 
 
 def test_resuming_with_another_network_is_refused_and_changes_nothing(copied: Path) -> None:
@@ -236,10 +237,37 @@ def test_ctrl_c_leaves_a_checkpoint_and_a_policy(tmp_path: Path) -> None:
         trained = train(config(total_steps=10**6), tmp_path, report=report)
 
     assert trained.interrupted
-    assert trained.steps == 100
-    assert steps_of(tmp_path)[-1] == 100
+    assert trained.steps == 64, "the last moment from which training can go on exactly"
+    assert steps_of(tmp_path)[-1] == 64
     assert read_artifact(tmp_path / "policy.onnx").manifest == trained.manifest
     assert trained.best_metric == newest(tmp_path)["best_metric"]
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def report(steps: int, _: str) -> None:
+        if steps >= 200:
+            raise KeyboardInterrupt
+
+    whole = train(config(total_steps=512), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            training.Progress, "_on_step", lambda it: it.report(it.num_timesteps, "") or True
+        )
+        train(config(total_steps=512), tmp_path / "parts", report=report)
+    stopped = steps_of(tmp_path / "parts")[-1]
+
+    resumed = train(config(total_steps=512), tmp_path / "parts", resume=True)
+
+    assert stopped == 192
+    ends = [newest(tmp_path / name) for name in ("whole", "parts")]
+    assert same_weights(ends[0]["learner"]["policy"], ends[1]["learner"]["policy"])
+    assert same_weights(ends[0]["best_weights"], ends[1]["best_weights"])
+    assert whole is not None
+    assert resumed is not None
+    assert (whole.best_metric, whole.best_steps) == (resumed.best_metric, resumed.best_steps)
 
 
 @pytest.mark.usefixtures("no_export")
@@ -293,9 +321,9 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         train(config(seed=seed), tmp_path / name)
         runs[name] = newest(tmp_path / name)
 
-    assert same_weights(runs["one"]["policy"], runs["two"]["policy"])
+    assert same_weights(runs["one"]["learner"]["policy"], runs["two"]["learner"]["policy"])
     assert runs["one"]["best_metric"] == runs["two"]["best_metric"]
-    assert not same_weights(runs["one"]["policy"], runs["three"]["policy"])
+    assert not same_weights(runs["one"]["learner"]["policy"], runs["three"]["learner"]["policy"])
 
 
 @pytest.mark.usefixtures("no_export")
@@ -305,7 +333,7 @@ def test_a_resumed_run_is_repeatable_and_not_the_first_part_again(copied: Path) 
     for folder in (copied, twin):
         train(config(total_steps=512), folder, resume=True)
 
-    assert same_weights(newest(copied)["policy"], newest(twin)["policy"])
+    assert same_weights(newest(copied)["learner"]["policy"], newest(twin)["learner"]["policy"])
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(

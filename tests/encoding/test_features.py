@@ -78,6 +78,8 @@ def test_a_gang_that_asks_for_cards() -> None:
             "device_share": 2 / 3,
             "replicas": log10(2) / 3,
             "deadline": 0,
+            "delays_smallest": 0,
+            "delays_oldest": 0,
         }
     )
 
@@ -103,6 +105,8 @@ def test_a_task_that_asks_for_cores() -> None:
             "device_share": 0,
             "replicas": 0,
             "deadline": 0,
+            "delays_smallest": 0,
+            "delays_oldest": 0,
         }
     )
 
@@ -167,6 +171,8 @@ def test_the_cluster() -> None:
             "next_release": log10(1 + 60) / 6,
             "oldest_wait": log10(1 + 30) / 6,
             "mean_requested_time": log10(1 + 125) / 6,
+            "smallest_starts_in": 0,  # it fits now
+            "oldest_starts_in": 0,
         }
     )
 
