@@ -123,8 +123,8 @@ def export_policy(
 
 
 def _difference(path: Path, observations: Observations, expected: NDArray[Any]) -> float:
-    inputs = (observations[name] for name in INPUTS)
-    found = read_artifact(path).logits(*inputs, observations.get(CANDIDATES))
+    inputs = {name: observations[name] for name in (*INPUTS, CANDIDATES) if name in observations}
+    found = read_artifact(path).logits(**inputs)
     mask = observations["action_mask"]
     scale = np.maximum(1.0, np.abs(expected[mask]))
     parity = float((np.abs(found[mask] - expected[mask]) / scale).max())
@@ -138,7 +138,7 @@ def _difference(path: Path, observations: Observations, expected: NDArray[Any]) 
 
 def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
     names = (*INPUTS, CANDIDATES)[: len(example)]
-    auto = torch.export.Dim.AUTO  # type: ignore[attr-defined]
+    auto = torch.export.Dim.AUTO
     shapes = {name: {0: auto, 1: auto} for name in names} | {"cluster": {0: auto}}
     widened = _two_nodes(dict(zip(names, example, strict=True)))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it asks for torchvision

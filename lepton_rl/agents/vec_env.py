@@ -12,7 +12,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from lepton_rl.agents.environments import Environments
 from lepton_rl.core.rules.dispatch import DispatchRule
-from lepton_rl.encoding.observation import Observation
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.envs.spaces import action_space, observation_of, observation_space
@@ -70,11 +69,10 @@ class SchedulingVecEnv(VecEnv):
         environments = self.environments
         environments.step(self._actions)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        shown = observation_of(self.simulator.obs) if environments.terminated.any() else {}
         for b in np.flatnonzero(environments.terminated).tolist():
             infos[b] = {
-                "terminal_observation": observation_of(
-                    Observation(*(values[b] for values in self.simulator.obs))
-                ),
+                "terminal_observation": {name: values[b] for name, values in shown.items()},
                 "episode": {
                     "r": environments.returns[b],
                     "l": int(environments.lengths[b]),

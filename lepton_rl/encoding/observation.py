@@ -145,6 +145,10 @@ def _respect_holds(view: View, b: int, obs: Observation) -> None:
 @compiled
 def _write_nodes(view: View, b: int, obs: Observation, work: EncoderWorkspace) -> None:
     """Write the nodes that have changed since they were written last."""
+    if work.seen.shape[0] == 0:
+        for m in range(view.nodes.rows.shape[0]):
+            write_node(view, b, m, obs.nodes)
+        return
     for m in range(view.nodes.rows.shape[0]):
         row, seen = view.pool.rows[b, m], work.seen[b, m]
         same = row.replicas_on == seen.replicas_on and row.held_by == seen.held_by

@@ -45,7 +45,7 @@ class EncoderWorkspace(NamedTuple):
     facts: Records  # (rows,) `facts_of` the task table; (0,) where tasks change
     room: Records  # (classes,) how many replicas of a class of demand fit now
     stamp: Ints  # (1,) observations so far
-    seen: Records  # (B, M) pool rows as the features of nodes show them
+    seen: Records  # (B, M) pool rows as the features of nodes show them; (0, M) to write all
 
 
 def encoder_workspace(
@@ -57,11 +57,12 @@ def encoder_workspace(
         nodes: node table.
         batch: environments.
         slots: task slots.
-        tasks: the task table, if its tasks never change.
+        tasks: the task table, if neither its tasks nor the nodes ever change.
     """
     known = np.empty(0, FACTS_DTYPE) if tasks is None else facts_of(tasks, nodes)
     num_kinds = len(nodes.total)
-    seen = np.zeros((batch, len(nodes.rows)), pool_dtype(num_kinds))
+    remembered = 0 if tasks is None else batch
+    seen = np.zeros((remembered, len(nodes.rows)), pool_dtype(num_kinds))
     seen["replicas_on"] = -1  # nothing has been seen
     return EncoderWorkspace(
         columns=np.zeros((NUM_COLUMNS, slots), np.float32),

@@ -60,7 +60,7 @@ class LearnedPolicy:
         self.chooses_nodes = manifest.choose_nodes
         self.place = place if place is not None else Place[_key(manifest.place)]
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
-        self._buffers: dict[tuple[int, int], tuple[Observation, EncoderWorkspace]] = {}
+        self._buffers: dict[tuple[int, int, int], tuple[Observation, EncoderWorkspace]] = {}
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
 
     def reset(self) -> None:
@@ -135,9 +135,9 @@ class LearnedPolicy:
         Raises:
             InfeasibleDecisionError: it gave no finite preference.
         """
-        logits = self.artifact.logits(
-            obs.tasks, obs.nodes, obs.cluster, obs.action_mask, obs.candidates
-        )[0]
+        inputs = (obs.tasks, obs.nodes, obs.cluster, obs.action_mask)
+        more = (obs.candidates,) if self.chooses_nodes else ()
+        logits = self.artifact.logits(*inputs, *more)[0]
         action = int(np.argmax(logits))
         if not np.isfinite(logits[action]):
             raise InfeasibleDecisionError(
@@ -149,12 +149,11 @@ class LearnedPolicy:
     def _buffer(self, view: View) -> tuple[Observation, EncoderWorkspace]:
         pending, num_nodes = int(view.status["num_pending"][0]), len(view.nodes.rows)
         slots = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))
-        found = self._buffers.get((slots, num_nodes))
-        if found is None or found[1].seen.dtype != view.pool.rows.dtype:
+        shapes = slots, num_nodes, len(view.nodes.total)
+        if shapes not in self._buffers:
             obs = empty_observation(1, slots, num_nodes, chooses_nodes=self.chooses_nodes)
-            found = obs, encoder_workspace(view.nodes, 1, slots)
-            self._buffers[slots, num_nodes] = found
-        return found
+            self._buffers[shapes] = obs, encoder_workspace(view.nodes, 1, slots)
+        return self._buffers[shapes]
 
 
 def load_policy(path: str | Path) -> LearnedPolicy:

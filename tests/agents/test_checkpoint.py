@@ -15,13 +15,15 @@ import torch
 
 from lepton_rl.agents.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from lepton_rl.core.errors import ArtifactError
+from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
 from tests.trained import network
 
 
 def state() -> dict[str, Any]:
     model = network()
     optimizer = torch.optim.Adam(model.parameters())
-    model(*(torch.ones(1, 2, p) for p in (13, 5)), torch.ones(1, 8)).sum().backward()
+    tasks, nodes = (torch.ones(1, 2, len(names)) for names in (TASK_FEATURES, NODE_FEATURES))
+    model(tasks, nodes, torch.ones(1, len(CLUSTER_FEATURES))).sum().backward()
     optimizer.step()
     learner = {
         "config": "{}",

@@ -96,8 +96,8 @@ def test_the_rule_is_in_plain_numbers_of_fixed_types() -> None:
     """Other types would make Numba compile everything again."""
     rule = of(place="least-loaded", backfill="easy", objective="wait", may_wait=True).rule()
 
-    assert rule == (Place.LEAST_LOADED, Backfill.EASY, Objective.WAIT, True, True)
-    assert [type(value) for value in rule] == [int, int, int, bool, bool]
+    assert rule == (Place.LEAST_LOADED, Backfill.EASY, Objective.WAIT, True, True, False)
+    assert [type(value) for value in rule] == [int, int, int, bool, bool, bool]
 
 
 BAD_WORKLOADS: list[tuple[dict[str, Any], type[LeptonError], str]] = [
