@@ -52,8 +52,15 @@ class _Masked(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, tasks: Tensor, nodes: Tensor, cluster: Tensor, action_mask: Tensor) -> Tensor:
-        logits: Tensor = self.network(tasks, nodes, cluster)
+    def forward(
+        self,
+        tasks: Tensor,
+        nodes: Tensor,
+        cluster: Tensor,
+        action_mask: Tensor,
+        candidates: Tensor | None = None,
+    ) -> Tensor:
+        logits: Tensor = self.network(tasks, nodes, cluster, candidates)
         return torch.where(action_mask, logits, torch.full_like(logits, -torch.inf))
 
 
@@ -124,24 +131,33 @@ def _difference(path: Path, observations: Observations, expected: NDArray[Any]) 
 
 
 def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
+    """The network as ONNX, for any number of observations, slots and nodes.
+
+    Args:
+        masked: in evaluation mode, on the CPU.
+        example: by the names of `INPUTS`, then `candidates` where nodes are chosen too.
+    """
+    names = (*INPUTS, "candidates")[: len(example)]
     batch, slots, nodes = (torch.export.Dim(name) for name in ("batch", "slots", "nodes"))
-    shapes = {
+    has_candidates = len(example) > len(INPUTS)
+    shapes: dict[str, dict[int, Any]] = {
         "tasks": {0: batch, 1: slots},
         "nodes": {0: batch, 1: nodes},
         "cluster": {0: batch},
         "action_mask": {0: batch, 1: slots + 1},
     }
-    widened = tuple(_two_nodes(each) if name == "nodes" else each
-                    for name, each in zip(INPUTS, example, strict=True))  # fmt: skip
+    if has_candidates:  # the mask is as long as two axes together, which only AUTO can say
+        axes = {**shapes, "candidates": shapes["nodes"]}
+        shapes = {name: dict.fromkeys(each, torch.export.Dim.AUTO) for name, each in axes.items()}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it asks for torchvision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
             masked,
-            widened,
+            _two_nodes(example),
             dynamo=True,
             opset_version=18,
-            input_names=list(INPUTS),
+            input_names=list(names),
             output_names=["logits"],
             dynamic_shapes=shapes,
             verbose=False,
@@ -150,9 +166,14 @@ def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
     return program.model_proto
 
 
-def _two_nodes(nodes: Tensor) -> Tensor:
-    """An axis of length 1 would be exported as a constant."""
-    return nodes if nodes.shape[1] > 1 else nodes.repeat(1, 2, 1)
+def _two_nodes(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """An axis of length 1 would be exported as a constant, so a single node is given twice."""
+    tasks, nodes, cluster, mask, *candidates = example
+    if nodes.shape[1] > 1:
+        return example
+    if candidates:
+        mask = torch.cat([mask, mask[:, -1:]], dim=-1)
+    return tasks, nodes.repeat(1, 2, 1), cluster, mask, *(c.repeat(1, 2, 1) for c in candidates)
 
 
 def _sealed(model: onnx.ModelProto, manifest: Manifest) -> bytes:
