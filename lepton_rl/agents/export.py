@@ -163,7 +163,16 @@ def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    return _without_unused(program.model_proto)
+
+
+def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without weights that nothing reads: the exporter folds parts of some into others."""
+    read = {name for node in model.graph.node for name in node.input}
+    used = [each for each in model.graph.initializer if each.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(used)
+    return model
 
 
 def _two_nodes(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
