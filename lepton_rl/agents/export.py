@@ -137,6 +137,12 @@ def _difference(path: Path, observations: Observations, expected: NDArray[Any]) 
 
 
 def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
+    """The network as ONNX, for any number of observations, slots and nodes.
+
+    Args:
+        masked: in evaluation mode, on the CPU.
+        example: by the names of `INPUTS`, then `CANDIDATES` where nodes are chosen too.
+    """
     names = (*INPUTS, CANDIDATES)[: len(example)]
     auto = torch.export.Dim.AUTO
     shapes = {name: {0: auto, 1: auto} for name in names} | {"cluster": {0: auto}}
@@ -155,7 +161,16 @@ def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    return _without_unused(program.model_proto)
+
+
+def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without weights that nothing reads: the exporter folds parts of some into others."""
+    read = {name for node in model.graph.node for name in node.input}
+    used = [each for each in model.graph.initializer if each.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(used)
+    return model
 
 
 def _two_nodes(inputs: dict[str, Tensor]) -> dict[str, Tensor]:

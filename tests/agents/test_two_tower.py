@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor
 
 from lepton_rl.agents.batch import Batch
 from lepton_rl.agents.config import PPOConfig
+from lepton_rl.agents.export import _Masked, _to_onnx
 from lepton_rl.agents.networks import PriorityNetwork, SchedulingNetwork
 from lepton_rl.agents.registry import network_of
 from lepton_rl.agents.two_tower import TwoTowerNetwork
@@ -162,3 +165,39 @@ def test_gradients_reach_every_weight(kind: str) -> None:
         n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
     ]
     assert [name for name in silent if not name.endswith("key.bias")] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "choose", "example_nodes"),
+    [
+        ("two-tower", False, 1),
+        ("two-tower", True, 1),
+        pytest.param("priority", True, 3, marks=pytest.mark.slow),
+        pytest.param("two-tower", True, 3, marks=pytest.mark.slow),
+    ],
+)
+def test_exported_once_it_runs_with_any_number_of_tasks_and_nodes(
+    kind: str, choose: bool, example_nodes: int
+) -> None:
+    masked = _Masked(network(kind, nodes=choose).float()).eval()
+
+    def case(batch: int, slots: int, nodes: int, filled: int) -> tuple[Tensor, ...]:
+        tasks, machines, cluster, candidates = inputs(
+            batch, slots, nodes, choose=choose, filled=filled
+        )
+        mask = mask_of(tasks, candidates)
+        parts = [tasks.float(), machines.float(), cluster.float(), mask]
+        return tuple(parts if candidates is None else [*parts, candidates.float()])
+
+    model = _to_onnx(masked, case(2, 5, example_nodes, 3))
+
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for shape in [(1, 2, 1, 1), (3, 128, 7, 60), (2, 5, 300, 5)]:
+        given = case(*shape)
+        feeds = {
+            each.name: tensor.numpy()
+            for each, tensor in zip(session.get_inputs(), given, strict=True)
+        }
+        with torch.no_grad():
+            expected = masked(*given).numpy()
+        np.testing.assert_allclose(session.run(None, feeds)[0], expected, rtol=1e-4, atol=1e-5)
