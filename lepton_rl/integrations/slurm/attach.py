@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -123,6 +124,8 @@ class Attachment:
     def run(self, stop: threading.Event, rounds: int | None = None) -> None:
         """Go on until told to stop; while Slurm does not answer, try again.
 
+        The first decisions compile the rules, which may take seconds; they are thrown away.
+
         Args:
             stop: set by whoever wants an end.
             rounds: at most so many; None for no limit.
@@ -130,6 +133,7 @@ class Attachment:
         Raises:
             JournalError: decisions cannot be written any more.
         """
+        self._warm_up()
         done = 0
         while not stop.is_set() and done != rounds:
             began = time.monotonic()
@@ -155,6 +159,11 @@ class Attachment:
     def close(self) -> None:
         """Let go of the folder."""
         self._log.close()
+
+    def _warm_up(self) -> None:
+        with suppress(ExecutorError):
+            self.preview()
+        self._answers.forget()
 
     def _planned(self, snapshot: Snapshot) -> Plan:
         origin_s = self._log.origin_s

@@ -71,8 +71,12 @@ class DecisionLog:
             raise StateError(
                 f"another attachment uses {folder}; stop it, or give this one its own folder"
             ) from error
-        file.seek(0)
-        self._replay(file.read().split("\n"))
+        try:
+            file.seek(0)
+            self._replay(file.read().split("\n"))
+        except BaseException:
+            file.close()
+            raise
         return file
 
     def _replay(self, lines: list[str]) -> None:

@@ -56,6 +56,10 @@ class Answers:
         self.count += 1
         return head if head >= 0 else int(picture.view.pending[0, 0])
 
+    def forget(self) -> None:
+        """Count from 0 again."""
+        self.count, self.seconds, self.failures = 0, 0.0, 0
+
     def _failed(self, policy: RanksTasks | Policy) -> None:
         self.failures += 1
         _log.exception("policy %r failed; first come, first served", policy.name)

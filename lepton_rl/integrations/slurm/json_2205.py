@@ -22,7 +22,7 @@ _RESERVED_FLAGS = {"RESERVED", "MAINTENANCE"}
 
 def job_of(item: Mapping[str, Any]) -> SlurmJob:
     """One entry of `jobs`."""
-    listed, _, limit = (item["array_task_string"] or "").partition("%")
+    listed = item["array_task_string"].partition("%")[0]
     minutes = item["time_limit"]
     return SlurmJob(
         id=item["job_id"],
@@ -55,7 +55,7 @@ def job_of(item: Mapping[str, Any]) -> SlurmJob:
         element=item["array_task_id"],
         elements=expand_numbers(listed),
         elements_text="" if "..." in listed else listed,
-        array_limit=int(limit or 0),
+        array_limit=item["array_max_tasks"],
         is_het=item["het_job_id"] != 0,
         shares=tuple(_shares(item)),
     )

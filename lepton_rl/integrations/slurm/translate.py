@@ -150,8 +150,12 @@ class Translator:
 
     def _replicas(self, job: SlurmJob, admitted: frozenset[str]) -> int:
         """Nodes that it will need: Slurm spreads it where no single one has CPUs enough."""
-        largest = max(self._nodes[name].cpus for name in admitted)
-        return max(1, job.node_count, math.ceil(job.cpus / largest), len(job.required_nodes))
+        least = max(1, job.node_count, len(job.required_nodes))
+        cpus = [self._nodes[name].cpus for name in admitted]
+        for replicas in range(least, len(admitted) + 1):
+            if sum(each * replicas >= job.cpus for each in cpus) >= replicas:
+                return replicas
+        return least
 
 
 def _schema(device_kinds: Iterable[str]) -> ResourceSchema:
