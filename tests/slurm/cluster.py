@@ -29,6 +29,8 @@ PATIENCE_S = 30.0
 _PROGRAMS = ("/usr/sbin/slurmctld", "/usr/sbin/slurmd", "/usr/sbin/slurmstepd")
 _CLIENTS = ("squeue", "sinfo", "scontrol", "sbatch", "scancel")
 
+_UNFINISHED = {"PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING"}
+
 _CONF = """\
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
@@ -149,14 +151,22 @@ class SlurmCluster:
         daemon.kill()
         daemon.wait()
 
+    def clean(self) -> None:
+        """Cancel all jobs, and bring all nodes up."""
+        for name in ("slurmctld", *NODES):
+            if name not in self._daemons:
+                (self.start_controller() if name == "slurmctld" else self.start_node(name))
+        self.wait_for(self.is_up, "slurmctld is up")
+        left = [i for i, job in self.jobs().items() if job["job_state"] in _UNFINISHED]
+        self.run("scancel", *map(str, left), check=False)
+        for node in NODES:
+            self.run("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)
+        self.wait_for(lambda: self._idle() == len(NODES), "all nodes are idle")
+
     def stop(self) -> None:
+        """End what `start` began, and nothing else."""
         if "slurmctld" in self._daemons:
-            left = [str(job["job_id"]) for job in self.jobs().values() if job["job_state"] in
-                    ("PENDING", "RUNNING")]  # fmt: skip
-            if left:
-                self.run("scancel", "--signal=KILL", "--full", *left, check=False)
-                self.run("scancel", *left, check=False)
-                self.wait_for(lambda: not self.run("squeue", "-h").strip(), "jobs are cancelled")
+            self.clean()
         for daemon in self._daemons.values():
             daemon.terminate()
         for daemon in self._daemons.values():
@@ -185,6 +195,14 @@ class SlurmCluster:
         """Job id -> its JSON, of all jobs that slurmctld remembers."""
         found = json.loads(self.run("squeue", "--json"))["jobs"]
         return {job["job_id"]: job for job in found}
+
+    def running(self) -> list[int]:
+        """Ids of the jobs that run."""
+        return [each for each, job in self.jobs().items() if job["job_state"] == "RUNNING"]
+
+    def is_up(self) -> bool:
+        """Whether slurmctld answers."""
+        return " UP" in self.run("scontrol", "ping", check=False)
 
     def wait_until(self, ids: Iterable[int], *states: str, timeout_s: float = PATIENCE_S) -> None:
         """Until all these jobs are in one of the states."""

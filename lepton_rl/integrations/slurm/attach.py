@@ -116,6 +116,8 @@ class Attachment:
         began = time.perf_counter()
         snapshot = self._slurm.read()
         self.figures.read_s += time.perf_counter() - began
+        if snapshot.boot != self._log.boot:
+            self._log.write("boot", at_s=snapshot.now_s, boot=snapshot.boot)
         plan = self._planned(snapshot)
         self._write_and_send(snapshot, plan)
         self._count(plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from lepton_rl.integrations.slurm.records import Snapshot
 __all__ = ["Runner", "SlurmCommands", "run_command"]
 
 _ERRORS_SHOWN = 5
+_BOOT = re.compile(r"^BOOT_TIME\s*=\s*(\S+)", re.MULTILINE)
 _log = logging.getLogger("lepton_rl.slurm")
 
 Runner = Callable[[Sequence[str], str, float], tuple[int, str, str]]
@@ -63,14 +65,16 @@ class SlurmCommands:
         return dialect_of(self._output(("squeue", "--version")))
 
     def read(self) -> Snapshot:
-        """The queue and the nodes now: two commands, however many jobs there are.
+        """The queue and the nodes now: three commands, however many jobs there are.
 
         Raises:
             ExecutorError: Slurm does not answer, or not as expected.
         """
         jobs = self.dialect.jobs(self._output(("squeue", "--json")))
         nodes = self.dialect.nodes(self._output(self.dialect.nodes_command))
-        return Snapshot(jobs, nodes, time.time())
+        config = self._output(("scontrol", "show", "config"))
+        found = _BOOT.search(config)
+        return Snapshot(jobs, nodes, time.time(), found[1] if found else "")
 
     def send(self, lines: Sequence[str]) -> list[str]:
         """Let one `scontrol` carry out commands, in their order.

@@ -46,6 +46,7 @@ class DecisionLog:
     Attributes:
         released: job -> its release.
         origin_s: Unix time of 0 on the policies' clock; None before the first round.
+        boot: of the slurmctld that we last heard of, "" before the first round.
 
     Raises:
         StateError: another attachment uses the folder.
@@ -55,6 +56,7 @@ class DecisionLog:
     def __init__(self, folder: str | Path | None) -> None:
         self.released: dict[str, Release] = {}
         self.origin_s: float | None = None
+        self.boot = ""
         self._folder = None if folder is None else Path(folder)
         self._file = None if self._folder is None else self._open(self._folder)
 
@@ -112,6 +114,8 @@ class DecisionLog:
         event = record["event"]
         if event == "origin":
             self.origin_s = float(record["at_s"])
+        elif event == "boot":
+            self._forget_sightings(record["boot"])
         elif event == "release":
             for job, told in record["jobs"].items():
                 required = tuple(told["required"])
@@ -122,6 +126,12 @@ class DecisionLog:
         elif event in {"take-back", "gone"}:
             for job in record["jobs"]:
                 self.released.pop(job, None)
+
+    def _forget_sightings(self, boot: str) -> None:
+        """A slurmctld that was killed may have forgotten the last seconds, our releases too."""
+        self.boot = boot
+        for job, release in self.released.items():
+            self.released[job] = replace(release, is_seen=False)
 
     def beat(self, now_s: float) -> None:
         """Tell `job_submit.lua` that somebody is there to release what it holds."""

@@ -35,9 +35,9 @@ def job_of(item: Mapping[str, Any]) -> SlurmJob:
         eligible_s=item["eligible_time"],
         start_s=item["start_time"],
         limit_s=None if minutes is None else minutes * 60.0,
-        node_count=item["node_count"],
-        cpus=item["cpus"],
-        tasks=item["tasks"],
+        node_count=item["node_count"] or 1,
+        cpus=item["cpus"] or 1,
+        tasks=item["tasks"] or 1,
         memory_per_node_mib=item["memory_per_node"],
         memory_per_cpu_mib=item["memory_per_cpu"],
         gres_per_node=parse_gres(item["tres_per_node"]),
@@ -62,10 +62,13 @@ def job_of(item: Mapping[str, Any]) -> SlurmJob:
 
 
 def _shares(item: Mapping[str, Any]) -> Iterator[Share]:
-    """22.05 tells cores of a node one by one, and only the sum of CPUs."""
+    """22.05 tells cores of a node one by one, and only the sum of CPUs.
+
+    Of a job that was cancelled while it ran, it tells no CPUs.
+    """
     nodes = item.get("job_resources", {}).get("allocated_nodes", [])
     cores = [sum(map(_allocated_cores, node["sockets"].values())) for node in nodes]
-    per_core = item["cpus"] / max(1, sum(cores))
+    per_core = (item["cpus"] or sum(cores)) / max(1, sum(cores))
     cards: list[tuple[Gres, ...]] = [parse_gres(text) for text in item["gres_detail"]]
     cards += [()] * (len(nodes) - len(cards))
     for node, count, gres in zip(nodes, cores, cards, strict=False):

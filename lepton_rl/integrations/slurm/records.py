@@ -174,8 +174,10 @@ class Snapshot:
         jobs: all that Slurm told of, those that have just ended included.
         nodes: by name.
         now_s: Unix time.
+        boot: when slurmctld began, as it writes it.
     """
 
     jobs: tuple[SlurmJob, ...]
     nodes: tuple[SlurmNode, ...]
     now_s: float
+    boot: str = ""

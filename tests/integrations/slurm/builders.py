@@ -63,6 +63,7 @@ class FakeSlurm(SlurmCommands):
     nodes: tuple[SlurmNode, ...] = NODES
     now_s: float = NOW_S
     sent: list[str] = field(default_factory=list)
+    boot: str = ""
     is_down: bool = False
     dies_after: int | None = None
     """Commands of the next batch that are carried out before we are killed."""
@@ -74,7 +75,7 @@ class FakeSlurm(SlurmCommands):
     def read(self) -> Snapshot:
         if self.is_down:
             raise ExecutorError("squeue did not answer within 20 s; is slurmctld up?")
-        return Snapshot(tuple(self.jobs.values()), self.nodes, self.now_s)
+        return Snapshot(tuple(self.jobs.values()), self.nodes, self.now_s, self.boot)
 
     def send(self, lines: Sequence[str]) -> list[str]:
         if self.is_down:

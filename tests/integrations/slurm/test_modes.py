@@ -338,6 +338,17 @@ def test_a_job_whose_user_holds_it_again_is_left_alone() -> None:
 # Crashes and restarts
 
 
+def test_what_a_killed_slurmctld_has_forgotten_is_released_again() -> None:
+    slurm = FakeSlurm.of(held(1))
+    attachment = placing(slurm)
+    attachment.round()
+    attachment.round()  # Slurm has told of it as released
+
+    slurm.jobs, slurm.boot = {"1": held(1)}, "2026-01-01T00:00:00"
+
+    assert attachment.round().lines == ["update JobId=1 ReqNodeList=cpu1", "release 1"]
+
+
 @pytest.mark.parametrize("carried_out", range(5))
 def test_killed_while_sending_nothing_is_held_for_ever(tmp_path: Path, carried_out: int) -> None:
     slurm = FakeSlurm.of(held(1), held(2), dies_after=carried_out)

@@ -131,3 +131,15 @@ def test_other_shapes_are_refused(text: str) -> None:
 def test_later_versions_read_as_24_11() -> None:
     assert dialect_of("slurm 25.05.2") == dialect_of("slurm 24.11.0")
     assert dataclasses.is_dataclass(dialect_of("slurm 24.11.0"))
+
+
+def test_a_job_that_was_cancelled_while_it_ran() -> None:
+    version = "slurm-wlm 22.05.8"
+    text = (DATA / FILES[version][0]).read_text()
+    item = json.loads(text)["jobs"][1] | {"job_state": "CANCELLED", "cpus": None, "tasks": None}
+
+    (job,) = dialect_of(version).jobs(json.dumps({"jobs": [item]}))
+
+    assert job.is_over
+    assert not job.holds_nodes
+    assert [share.cpus for share in job.shares] == [4.0, 4.0]
