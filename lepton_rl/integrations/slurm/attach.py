@@ -14,7 +14,7 @@ from lepton_rl.core.errors import ExecutorError
 from lepton_rl.core.policy import Policy
 from lepton_rl.integrations.slurm.commands import SlurmCommands
 from lepton_rl.integrations.slurm.decision_log import DecisionLog
-from lepton_rl.integrations.slurm.decisions import Answers
+from lepton_rl.integrations.slurm.decisions import Answers, rehearse
 from lepton_rl.integrations.slurm.placement_mode import PlacementMode, release_all
 from lepton_rl.integrations.slurm.plan import Plan
 from lepton_rl.integrations.slurm.priority_mode import PriorityMode
@@ -89,6 +89,7 @@ class Attachment:
         *,
         shadow: bool = False,
     ) -> None:
+        self._policy = policy
         self._settings = settings if settings is not None else SlurmSettings()
         self._slurm = slurm if slurm is not None else SlurmCommands(self._settings.timeout_s)
         self._answers, self._shadow = Answers(), shadow
@@ -126,8 +127,6 @@ class Attachment:
     def run(self, stop: threading.Event, rounds: int | None = None) -> None:
         """Go on until told to stop; while Slurm does not answer, try again.
 
-        The first decisions compile the rules, which may take seconds; they are thrown away.
-
         Args:
             stop: set by whoever wants an end.
             rounds: at most so many; None for no limit.
@@ -135,7 +134,8 @@ class Attachment:
         Raises:
             JournalError: decisions cannot be written any more.
         """
-        self._warm_up()
+        with suppress(ExecutorError):
+            rehearse(self._policy, self._slurm.read(), self._settings)
         done = 0
         while not stop.is_set() and done != rounds:
             began = time.monotonic()
@@ -161,11 +161,6 @@ class Attachment:
     def close(self) -> None:
         """Let go of the folder."""
         self._log.close()
-
-    def _warm_up(self) -> None:
-        with suppress(ExecutorError):
-            self.preview()
-        self._answers.forget()
 
     def _planned(self, snapshot: Snapshot) -> Plan:
         origin_s = self._log.origin_s

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from lepton_rl.core.errors import InfeasibleDecisionError
 from lepton_rl.core.policy import Policy, RanksTasks, Start
-from lepton_rl.integrations.slurm.picture import Picture
+from lepton_rl.integrations.slurm.picture import Candidate, Picture
+from lepton_rl.integrations.slurm.records import SlurmJob, Snapshot
+from lepton_rl.integrations.slurm.settings import SlurmSettings
 from lepton_rl.policies.registry import heuristic
 
-__all__ = ["Answers", "placements", "ranking"]
+__all__ = ["Answers", "placements", "ranking", "rehearse"]
 
 _log = logging.getLogger("lepton_rl.slurm")
 _FALLBACK = "fcfs"
@@ -56,10 +58,6 @@ class Answers:
         self.count += 1
         return head if head >= 0 else int(picture.view.pending[0, 0])
 
-    def forget(self) -> None:
-        """Count from 0 again."""
-        self.count, self.seconds, self.failures = 0, 0.0, 0
-
     def _failed(self, policy: RanksTasks | Policy) -> None:
         self.failures += 1
         _log.exception("policy %r failed; first come, first served", policy.name)
@@ -103,3 +101,26 @@ def placements(policy: Policy, picture: Picture, answers: Answers) -> dict[str, 
             continue
         chosen[task.id] = picture.node_names(distinct)
     return chosen
+
+
+def rehearse(policy: Policy, snapshot: Snapshot, settings: SlurmSettings) -> None:
+    """Ask about a small job that is not there: the first decisions compile for seconds.
+
+    Meanwhile the queue would change under a decision that is about to be sent.
+    """
+    if not snapshot.nodes:
+        return
+    partitions = tuple(snapshot.nodes[0].partitions)
+    job = SlurmJob(id=0, state="PENDING", partitions=partitions, memory_per_node_mib=1)
+    for ask in (_rehearse_order, _rehearse_places):
+        alone = [Candidate(job.name, job)]
+        ask(policy, Picture(snapshot, alone, [], settings, snapshot.now_s))
+
+
+def _rehearse_order(policy: Policy, picture: Picture) -> None:
+    if isinstance(policy, RanksTasks):
+        ranking(policy, picture, 1, Answers())
+
+
+def _rehearse_places(policy: Policy, picture: Picture) -> None:
+    placements(policy, picture, Answers())
