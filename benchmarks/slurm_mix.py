@@ -30,6 +30,8 @@ from tests.slurm.cluster import SlurmCluster, why_not  # noqa: E402
 
 BUILTIN, BACKFILL = "sched/builtin", "sched/backfill"
 MAIN = "batch_sched_delay=0,sched_interval=1"
+_COMPILES_S = 180.0
+"""The first attachment of an installation compiles the rules."""
 QUICK_BACKFILL = f"{MAIN},bf_interval=1"
 
 
@@ -135,7 +137,13 @@ def _attach(way: Way, cluster: SlurmCluster, folder: Path) -> subprocess.Popen[s
     ]  # fmt: skip
     environment = {**os.environ, "SLURM_CONF": cluster.environment["SLURM_CONF"]}
     attached = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    cluster.wait_for((folder / "state" / "heartbeat").exists, "the attachment is there")
+    try:
+        there = (folder / "state" / "heartbeat").exists
+        cluster.wait_for(there, "the attachment is there", _COMPILES_S)
+    except TimeoutError:
+        attached.kill()
+        attached.wait()
+        raise
     return attached
 
 
