@@ -102,7 +102,7 @@ def test_elements_of_an_array_and_dependencies(
         f"release {array}_1", f"release {array}_2",
     ]  # fmt: skip
     slurm.wait_for(
-        lambda: attachment.round() and states(slurm, [after]) == {"COMPLETED"}, "all have run"
+        lambda: attachment.round() and states(slurm, [after]) == {"COMPLETED"}, "all have run", 100
     )
 
     elements = [each for each in slurm.jobs().values() if each["array_job_id"] == array]
