@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Small networks collapse under oversubscribed threads, so one thread unless the caller says otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup train test test-slow bench lint types clean
+.PHONY: help setup train test test-slow test-slurm test-ray bench lint types clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -28,6 +28,14 @@ test: $(READY) lint types ## lint, type-check and run the default tests
 
 test-slow: $(READY) ## the long proofs
 	$(BIN)/python -m pytest -m slow -n 2
+
+test-slurm: $(READY) ## install Slurm (root, Debian), start 4 nodes on loopback, run its tests
+	bash tests/slurm/install.sh
+	$(BIN)/python -m pytest -m "slow or not slow" tests/slurm tests/integrations/slurm
+
+test-ray: $(READY) ## start 3 Ray nodes on loopback (1.7 GB) and run the tests of the Ray executor
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	$(BIN)/python -m pytest -m ray tests/ray
 
 bench: $(READY) ## how fast the simulator is; see docs/performance.md
 	$(BIN)/python -m benchmarks.simulator

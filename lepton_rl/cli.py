@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 workload_app = typer.Typer(help="Look at workloads and generate them.", no_args_is_help=True)
 app.add_typer(workload_app, name="workload")
+attach_app = typer.Typer(help="Steer a scheduler that is there already.", no_args_is_help=True)
+app.add_typer(attach_app, name="attach")
 
 INTERRUPTED = 130
 
@@ -183,6 +185,38 @@ def export(
     from lepton_rl.commands.export import run_export
 
     typer.echo(run_export(run, out, as_json=json_), nl=False)
+
+
+@attach_app.command()
+def slurm(
+    policy: Annotated[str, typer.Option(help="A heuristic such as f4, or a policy file.")] = "f4",
+    mode: Annotated[str, typer.Option(help="priority or placement.")] = "priority",
+    state: Annotated[
+        Path, typer.Option(help="Folder of the decision log; one attachment at a time.")
+    ] = Path("runs/slurm"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands of one round; send nothing.")
+    ] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Go on deciding, write it down, send nothing.")
+    ] = False,
+    release_all: Annotated[
+        bool, typer.Option("--release-all", help="Give all jobs we hold back to Slurm, and end.")
+    ] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="End after so many rounds.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One setting, e.g. interval_s=1; repeatable."),
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Let a policy order, or place, the pending jobs of a Slurm cluster."""
+    from lepton_rl.commands.attach import AttachRequest, run_attach
+
+    request = AttachRequest(
+        policy, mode, state, dry_run, shadow, release_all, rounds, tuple(set_ or ())
+    )
+    typer.echo(run_attach(request, as_json=json_), nl=False)
 
 
 @workload_app.command()

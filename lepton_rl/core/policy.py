@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from lepton_rl.core.tables import Ints, View
 
-__all__ = ["Decision", "Policy", "Preempt", "RemembersTasks", "Start", "Wait"]
+__all__ = ["Decision", "Policy", "Preempt", "RanksTasks", "RemembersTasks", "Start", "Wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,24 @@ class Policy(Protocol):
 
         Args:
             view: tables with a batch axis of 1 (environment 0); read-only.
+        """
+        ...
+
+
+@runtime_checkable
+class RanksTasks(Protocol):
+    """A policy that can say which pending task comes first, whether or not it fits now."""
+
+    @property
+    def name(self) -> str:
+        """For tables and logs."""
+        ...
+
+    def head(self, view: View) -> int:
+        """Local index of the pending task that comes first, -1 if it would rather wait.
+
+        Args:
+            view: as `Policy.decide` takes it, with at least one pending task.
         """
         ...
 

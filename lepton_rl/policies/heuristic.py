@@ -11,7 +11,7 @@ from lepton_rl.core.rules.dispatch import (
     is_preemption,
     victim_of,
 )
-from lepton_rl.core.rules.orders import Order, PriorityWeights
+from lepton_rl.core.rules.orders import Order, PriorityWeights, first_in_order
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.tables import NO_TASK, Ints, View
@@ -84,6 +84,11 @@ class HeuristicPolicy:
         undo_choice(seen, work, 0, row)
         gang = int(view.tasks["replicas"][row])
         return Start(local, tuple(scratch.choice["node"][0, :gang].tolist()))
+
+    def head(self, view: View) -> int:
+        """Local index of the pending task that comes first in its order; see `RanksTasks`."""
+        seen, _ = self._workspace.ready(view)
+        return int(first_in_order(seen, 0, self.rule.order, self.rule.weights))
 
     def reindex(self, moved: Ints) -> None:
         """Follow the task that keeps the head; see `RemembersTasks`."""

@@ -31,6 +31,7 @@ from lepton_rl.workloads import (
     openb,
     philly,
     quotas,
+    sacct,
     tiresias,
 )
 from lepton_rl.workloads.columnar import COLUMNAR_SUFFIX
@@ -96,6 +97,7 @@ _METACENTRUM = TraceKind(
 _COLUMNAR = TraceKind(
     "columnar", columnar.ColumnarSettings, columnar.read_columnar, suffixes=(COLUMNAR_SUFFIX,)
 )
+_SACCT = TraceKind("sacct", sacct.SacctSettings, sacct.read_sacct, suffixes=sacct.SACCT_SUFFIXES)
 _GAVEL = TraceKind("gavel", gavel.GavelSettings, gavel.read_gavel, suffixes=gavel.GAVEL_SUFFIXES)
 
 KINDS: Mapping[str, TraceKind] = {
@@ -104,6 +106,7 @@ KINDS: Mapping[str, TraceKind] = {
         _SWF,
         _METACENTRUM,
         _GAVEL,
+        _SACCT,
         _COLUMNAR,
         _csv("openb", openb.OpenbSettings, openb.read_openb, openb.POD_COLUMNS),
         _csv("philly", philly.PhillySettings, philly.read_philly, philly.COLUMNS),
@@ -162,7 +165,7 @@ def kind_of(path: Path) -> TraceKind:
     lower = path.name.lower()
     if lower.endswith(SWF_SUFFIXES):
         return _METACENTRUM if metacentrum.is_metacentrum(path) else _SWF
-    for kind in (_GAVEL, _COLUMNAR):
+    for kind in (_GAVEL, _SACCT, _COLUMNAR):
         if lower.endswith(kind.suffixes):
             return kind
     header = read_header(path)

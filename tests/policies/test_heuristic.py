@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lepton_rl.core.nodes import Cluster, Node
-from lepton_rl.core.policy import Policy, RemembersTasks, Start, Wait
+from lepton_rl.core.policy import Policy, RanksTasks, RemembersTasks, Start, Wait
 from lepton_rl.core.tables import NO_TASK
 from lepton_rl.core.tasks import Task
 from lepton_rl.policies.heuristic import HeuristicPolicy
@@ -40,6 +40,17 @@ def test_the_first_in_order_starts_on_the_nodes_of_the_rule() -> None:
     assert HeuristicPolicy("sjf").decide(desk.view) == Start(desk.local["short"], (0,))
     least_loaded = HeuristicPolicy("sjf", place="least-loaded")
     assert least_loaded.decide(desk.view) == Start(desk.local["short"], (1,))
+
+
+def test_who_comes_first_is_told_though_it_does_not_fit() -> None:
+    desk = desk_of(batch_job("used", 4, 9), batch_job("long", 2, 9), batch_job("short", 4, 1))
+    desk.run("used")
+    desk.submit("long", "short")
+    policy = HeuristicPolicy("sjf")
+
+    assert isinstance(policy, RanksTasks)
+    assert policy.head(desk.view) == desk.local["short"]
+    assert HeuristicPolicy("ljf").head(desk.view) == desk.local["long"]
 
 
 def test_a_gang_gets_a_node_for_each_replica() -> None:
