@@ -8,6 +8,7 @@ Each message says what was expected, what came and how to fix it.
     ├── WorkloadError            a trace or workload cannot be used (exit status 1)
     ├── InfeasibleTaskError      a task asks for more than the cluster can ever give
     ├── InfeasibleDecisionError  a policy decided something the rules forbid
+    │   └── NotFiniteError       a network gave no finite preference
     ├── StateError               a call that the current state does not allow
     ├── ExecutorError            an executor cannot do what it was asked to
     ├── JournalError             the journal cannot be written, or not be trusted
@@ -25,6 +26,7 @@ __all__ = [
     "InputFileError",
     "JournalError",
     "LeptonError",
+    "NotFiniteError",
     "StateError",
     "WorkloadError",
 ]
@@ -64,6 +66,10 @@ class InfeasibleDecisionError(LeptonError, RuntimeError):
     def __init__(self, message: str, cause: str = "") -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class NotFiniteError(InfeasibleDecisionError):
+    """A network gave no finite preference, so nothing can be decided by it."""
 
 
 class StateError(LeptonError, RuntimeError):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lepton_rl.core.errors import ArtifactError, InfeasibleDecisionError
+from lepton_rl.core.errors import ArtifactError, NotFiniteError
 from lepton_rl.core.policy import Decision, Start, Wait
 from lepton_rl.core.rules.backfill import Backfill, undo_choice
 from lepton_rl.core.rules.dispatch import WAIT, start_head
@@ -32,6 +32,9 @@ class LearnedPolicy:
         artifact: a verified policy file.
         place: placement rule; default as in training.
         backfill: who may overtake a blocked task; default as in training.
+
+    Attributes:
+        observed: what the network was shown last; None before the first decision.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class LearnedPolicy:
         self.may_wait = manifest.may_wait
         self.place = place if place is not None else Place[_key(manifest.place)]
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
+        self.observed: Observation | None = None
         self._buffers: dict[tuple[int, int], Observation] = {}
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
 
@@ -58,10 +62,11 @@ class LearnedPolicy:
         obs = self._buffer(int(view.status["num_pending"][0]), len(view.nodes.rows))
         may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
         encode(view, 0, may_wait, obs)
+        self.observed = obs
         logits = self.artifact.logits(obs.tasks, obs.nodes, obs.cluster, obs.action_mask)[0]
         slot = int(np.argmax(logits))
         if not np.isfinite(logits[slot]):
-            raise InfeasibleDecisionError(
+            raise NotFiniteError(
                 f"policy {self.name!r}: expected a finite logit, got {logits[slot]}; the"
                 " observation or the network is not finite"
             )
