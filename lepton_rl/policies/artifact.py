@@ -15,7 +15,6 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +32,7 @@ from lepton_rl.encoding.features import (
     SCHEMA_VERSION,
     TASK_FEATURES,
 )
+from lepton_rl.policies.network import Network, session_of
 
 __all__ = [
     "CHECKSUM_KEY",
@@ -53,7 +53,6 @@ CHECKSUM_KEY = "lepton_rl.sha256"
 INPUTS = ("tasks", "nodes", "cluster", "action_mask")
 _LARGEST_FILE = 256 * 2**20
 _PARITY_TOLERANCE = 1e-4
-_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _ZEROS = b"0" * 64
 _DIGEST = re.compile(rb"lepton_rl\.sha256=([0-9a-f]{64})")
 
@@ -142,7 +141,7 @@ class Artifact:
     def __init__(
         self, session: onnxruntime.InferenceSession, manifest: Manifest, sha256: str
     ) -> None:
-        self._session = session
+        self._network = Network(session, INPUTS)
         self.manifest = manifest
         self.sha256 = sha256
 
@@ -161,9 +160,7 @@ class Artifact:
             cluster: `(B, C)`.
             action_mask: `(B, Q + 1)`.
         """
-        feeds = dict(zip(INPUTS, (tasks, nodes, cluster, action_mask), strict=True))
-        result: NDArray[np.float32] = self._session.run(["logits"], feeds)[0]
-        return result
+        return self._network.run((tasks, nodes, cluster, action_mask))
 
 
 def seal(model: bytes) -> bytes:
@@ -202,12 +199,8 @@ def read_artifact(path: str | Path) -> Artifact:
     written = _find_digest(data, str(path)).decode()
     if _checksum(data) != written:
         raise ArtifactError(f"{path}: checksum mismatch; the file is damaged, export it again")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry(_EXTERNAL_FOLDER, os.devnull)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = session_of(data)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except Exception as error:  # ONNX Runtime's own exceptions share no public base
         reason = " ".join(str(error).split())

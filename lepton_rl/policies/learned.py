@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-import numpy as np
-
+from lepton_rl.core.by_reference import Handle
 from lepton_rl.core.errors import ArtifactError, NotFiniteError
 from lepton_rl.core.policy import Decision, Start, Wait
 from lepton_rl.core.rules.backfill import Backfill, undo_choice
@@ -47,7 +47,7 @@ class LearnedPolicy:
         self.place = place if place is not None else Place[_key(manifest.place)]
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
         self.observed: Observation | None = None
-        self._buffers: dict[tuple[int, int], Observation] = {}
+        self._buffers: dict[tuple[int, int], tuple[Observation, Observation]] = {}
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
 
     def reset(self) -> None:
@@ -59,13 +59,13 @@ class LearnedPolicy:
         Raises:
             InfeasibleDecisionError: the network gave no finite preference.
         """
-        obs = self._buffer(int(view.status["num_pending"][0]), len(view.nodes.rows))
+        obs, into = self._buffer(int(view.status["num_pending"][0]), len(view.nodes.rows))
         may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
-        encode(view, 0, may_wait, obs)
+        encode(self._workspace.ready(view)[0], 0, may_wait, into)
         self.observed = obs
         logits = self.artifact.logits(obs.tasks, obs.nodes, obs.cluster, obs.action_mask)[0]
-        slot = int(np.argmax(logits))
-        if not np.isfinite(logits[slot]):
+        slot = int(logits.argmax())
+        if not math.isfinite(logits[slot]):
             raise NotFiniteError(
                 f"policy {self.name!r}: expected a finite logit, got {logits[slot]}; the"
                 " observation or the network is not finite"
@@ -89,10 +89,12 @@ class LearnedPolicy:
         choice = self._workspace.fitting(view).choice
         return Start(local, tuple(choice["node"][0, :replicas].tolist()))
 
-    def _buffer(self, pending: int, num_nodes: int) -> Observation:
+    def _buffer(self, pending: int, num_nodes: int) -> tuple[Observation, Observation]:
+        """Buffers for this queue and cluster, and the same for compiled functions."""
         slots = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))
         if (slots, num_nodes) not in self._buffers:
-            self._buffers[slots, num_nodes] = empty_observation(1, slots, num_nodes)
+            obs = empty_observation(1, slots, num_nodes)
+            self._buffers[slots, num_nodes] = obs, Handle.standing_for(obs)
         return self._buffers[slots, num_nodes]
 
 
