@@ -1,4 +1,4 @@
-"""The command line: `lepton-rl train|evaluate|simulate|export|workload`.
+"""The command line: `lepton-rl train|evaluate|simulate|export|inspect|verify|workload`.
 
 Results go to stdout, progress and logs to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
 """
@@ -158,6 +158,33 @@ def export(
     from lepton_rl.commands.export import run_export
 
     typer.echo(run_export(run, out, as_json=json_), nl=False)
+
+
+@app.command()
+def inspect(
+    policy: Annotated[str, typer.Argument(help="A policy file, or the name of a shipped one.")],
+    json_: JsonOption = False,
+) -> None:
+    """What a policy file says of itself, after it was verified."""
+    from lepton_rl.commands.policy_files import run_inspection
+
+    typer.echo(run_inspection(policy, as_json=json_), nl=False)
+
+
+@app.command()
+def verify(
+    policies: Annotated[
+        list[str], typer.Argument(help="Policy files; exit status 1 if one is bad.")
+    ],
+    json_: JsonOption = False,
+) -> None:
+    """Check policy files: checksum, schema, inputs and outputs, parity sample."""
+    from lepton_rl.commands.policy_files import run_verification
+
+    text, all_good = run_verification(policies, as_json=json_)
+    typer.echo(text, nl=False)
+    if not all_good:
+        raise typer.Exit(1)
 
 
 @workload_app.command()

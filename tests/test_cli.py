@@ -28,6 +28,8 @@ COMMANDS = (
     ["evaluate"],
     ["simulate"],
     ["export"],
+    ["inspect"],
+    ["verify"],
     ["workload"],
     ["workload", "describe"],
     ["workload", "convert"],
@@ -504,6 +506,27 @@ def test_exporting(call: Callable[..., Output], run: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("ready_export")
+def test_inspecting_and_verifying(call: Callable[..., Output], tmp_path: Path) -> None:
+    good, bad = str(random_policy_file()), tmp_path / "bad.onnx"
+    bad.write_bytes(random_policy_file().read_bytes()[:-9])
+
+    status, text, _ = call("inspect", good, "--json")
+    facts = json.loads(text)
+    assert status == 0
+    assert facts["name"] == "random"
+    assert facts["sha256"] == read_artifact(good).sha256
+    assert facts["sample"]["tasks"][2] == len(facts["task_features"])
+    assert "schema_version" in call("inspect", good)[1]
+    require_refusal(call("inspect", str(bad)), 1, "checksum mismatch|damaged")
+
+    assert call("verify", good)[:2] == (0, f"{good}: good\n")
+    status, text, _ = call("verify", good, str(bad))
+    assert status == 1
+    assert str(bad) in text.splitlines()[1]
+    status, text, _ = call("verify", str(bad), "--json")
+    assert (status, json.loads(text)[0]["policy"]) == (1, str(bad))
+
+
 def test_exporting_into_the_run(call: Callable[..., Output], run: Path, tmp_path: Path) -> None:
     out = shutil.copytree(run, tmp_path / "copy")
 

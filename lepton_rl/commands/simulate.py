@@ -6,15 +6,13 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from lepton_rl.commands.inputs import environment_for, open_with_log
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.policy import Policy
 from lepton_rl.evaluate import METRICS, measure
 from lepton_rl.policies.heuristic import HeuristicPolicy
-from lepton_rl.policies.learned import load_policy
-from lepton_rl.policies.registry import heuristic
+from lepton_rl.policies.named import policy_named
 from lepton_rl.system import EventBatching, Scheduler
 
 __all__ = ["run_simulation"]
@@ -35,7 +33,7 @@ def run_simulation(
         LeptonError: a file, name or number is wrong.
     """
     environment = environment_for(workload, overrides)
-    chosen = _policy(policy)
+    chosen = policy_named(policy)
     whole = open_with_log(environment.workload)
     if not 0 <= first < len(whole):
         raise ConfigError(f"--first {first}: expected a task in 0..{len(whole) - 1}")
@@ -91,7 +89,3 @@ def _batching(policy: Policy) -> EventBatching:
     """Blocking rules are those of the RLScheduler repository, which takes one event at a time."""
     blocking = isinstance(policy, HeuristicPolicy) and policy.rule.blocking
     return EventBatching.SINGLE if blocking else EventBatching.INSTANT
-
-
-def _policy(name: str) -> Policy:
-    return load_policy(name) if Path(name).suffix == ".onnx" else heuristic(name)

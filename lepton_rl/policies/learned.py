@@ -14,6 +14,7 @@ from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import View
 from lepton_rl.encoding.observation import Observation, empty_observation, encode
 from lepton_rl.policies.artifact import Artifact, read_artifact
+from lepton_rl.policies.shipped import policy_path
 from lepton_rl.policies.workspace import Workspace
 
 __all__ = ["LearnedPolicy", "load_policy"]
@@ -99,12 +100,15 @@ class LearnedPolicy:
 
 
 def load_policy(path: str | Path) -> LearnedPolicy:
-    """Load a trained policy from its file; needs neither torch nor gymnasium.
+    """Load a trained policy; needs neither torch nor gymnasium.
+
+    Args:
+        path: of its file, or the name of a policy that comes with the package.
 
     Raises:
         ArtifactError: the file is damaged, foreign or of another schema.
     """
-    artifact = read_artifact(path)
+    artifact = read_artifact(policy_path(path))
     try:
         return LearnedPolicy(artifact)
     except KeyError as error:

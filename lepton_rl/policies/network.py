@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,30 @@ _OUTPUT = "logits"
 Arrays = tuple[NDArray[Any], ...]
 
 
+_ARENA_BYTES = 2**30
+"""What all networks of this process may use for their intermediate results together; the largest
+window on a large cluster needs a hundredth of it."""
+
+
+@cache
+def _limit_memory() -> None:
+    """Let ONNX Runtime fail where a network asks for more, rather than the machine."""
+    arena = onnxruntime.OrtArenaCfg({"max_mem": _ARENA_BYTES})
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(place, arena)
+
+
 def session_of(model: bytes) -> onnxruntime.InferenceSession:
-    """A session on one thread, which looks for other files where there are none.
+    """A session on one thread and in bounded memory, which looks for other files nowhere.
 
     Raises:
         Exception: one of ONNX Runtime's own, which share no public base: it cannot use the model.
     """
+    _limit_memory()
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry(_EXTERNAL_FOLDER, os.devnull)
@@ -47,6 +66,23 @@ class Network:
         self._session, self._inputs = session, inputs
         self._bound: dict[tuple[int, ...], _Binding] = {}
         self._last: Arrays = ()
+
+    def try_run(self, arrays: Arrays, limit_s: float) -> NDArray[np.float32]:
+        """Logits of a network that nobody knows yet; it is stopped after `limit_s`.
+
+        Raises:
+            Exception: one of ONNX Runtime's own.
+        """
+        options = onnxruntime.RunOptions()
+        timer = threading.Timer(limit_s, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            feeds = dict(zip(self._inputs, arrays, strict=True))
+            result: NDArray[np.float32] = self._session.run([_OUTPUT], feeds, options)[0]
+            return result
+        finally:
+            timer.cancel()
 
     def run(self, arrays: Arrays) -> NDArray[np.float32]:
         """Logits of these inputs, in an array of their own."""
