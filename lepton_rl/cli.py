@@ -1,4 +1,4 @@
-"""The command line: `lepton-rl train|evaluate|simulate|export|inspect|verify|workload`.
+"""The command line: `lepton-rl train|evaluate|simulate|export|inspect|verify|serve|workload`.
 
 Results go to stdout, progress and logs to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
 """
@@ -185,6 +185,66 @@ def verify(
     typer.echo(text, nl=False)
     if not all_good:
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    cluster: Annotated[Path, typer.Option(help="YAML file that describes the machines.")],
+    policy: Annotated[
+        str, typer.Option(help="A heuristic, a policy file or a shipped policy.")
+    ] = "fcfs+easy",
+    fallback: Annotated[
+        str, typer.Option(help="The heuristic that decides where the policy fails.")
+    ] = "fcfs+easy",
+    executor: Annotated[str, typer.Option(help="local or simulated.")] = "local",
+    run_dir: Annotated[Path, typer.Option(help="local: keeps output and exit status.")] = Path(
+        "runs/serve"
+    ),
+    journal: Annotated[
+        str | None, typer.Option(help="A SQLite file or a SQLAlchemy URL; default none.")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option(help="A second policy: compared, or see --canary.")
+    ] = None,
+    canary: Annotated[
+        float | None, typer.Option(help="Share of instants at which the candidate decides.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with http and guard.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default 8470; 0 for any.")] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="May listen where other machines reach it.")
+    ] = False,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Scheduler-extender endpoints, without token.")
+    ] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token; default LEPTON_TOKEN, else random.")
+    ] = None,
+) -> None:
+    """Run a live scheduler with an HTTP API and a page that shows it, until it is stopped."""
+    from lepton_rl.commands.serve import ServeRequest, run_service
+
+    given = {"host": host, "port": port, "allow_remote": allow_remote, "kubernetes": kubernetes}
+    request = ServeRequest(
+        cluster=cluster,
+        policy=policy,
+        fallback=fallback,
+        executor=executor,
+        run_dir=run_dir,
+        journal=journal,
+        settings=config,
+        candidate=candidate,
+        canary=canary,
+        overrides=tuple(
+            (name, value)
+            for name, value in given.items()
+            if value is not None and value is not False
+        ),
+    )
+    run_service(request, token_file)
 
 
 @workload_app.command()

@@ -10,6 +10,7 @@ Each message says what was expected, what came and how to fix it.
     ├── InfeasibleDecisionError  a policy decided something the rules forbid
     │   └── NotFiniteError       a network gave no finite preference
     ├── StateError               a call that the current state does not allow
+    │   └── NotFoundError        there is no task or node of this name
     ├── ExecutorError            an executor cannot do what it was asked to
     ├── JournalError             the journal cannot be written, or not be trusted
     └── ArtifactError            a policy file is corrupt, foreign or of another schema
@@ -27,6 +28,7 @@ __all__ = [
     "JournalError",
     "LeptonError",
     "NotFiniteError",
+    "NotFoundError",
     "StateError",
     "WorkloadError",
 ]
@@ -74,6 +76,10 @@ class NotFiniteError(InfeasibleDecisionError):
 
 class StateError(LeptonError, RuntimeError):
     """A call that the object's current state does not allow."""
+
+
+class NotFoundError(StateError):
+    """There is no task or node of this name."""
 
 
 class ExecutorError(LeptonError, RuntimeError):

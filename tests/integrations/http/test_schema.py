@@ -1,0 +1,65 @@
+"""Schemathesis: whatever the OpenAPI document allows or forbids, the service answers as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.integrations.http.conftest import AUTHORISED, make_service, serving
+
+schemathesis: Any = pytest.importorskip("schemathesis", reason="needs lepton-rl[dev]")
+checks: Any = pytest.importorskip("schemathesis.specs.openapi.checks")
+not_a_server_error: Any = pytest.importorskip("schemathesis.checks").not_a_server_error
+
+CHECKS = (
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.ignored_auth,
+)
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Any]:
+    with serving(make_service(), kubernetes=True) as url:
+        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
+
+
+def examine(api: Any, examples: int, mode: str) -> list[str]:
+    """Call every operation with made-up requests; returns which operations there were."""
+    found = []
+    for each in api.get_all_operations():
+        operation = each.ok()
+        strategy = operation.as_strategy(
+            generation_mode=schemathesis.GenerationMode(mode),
+        )
+
+        @settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=strategy)
+        def call(case: Any) -> None:
+            case.call_and_validate(headers=AUTHORISED, checks=CHECKS)
+
+        call()
+        found.append(operation.label)
+    return found
+
+
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+@pytest.mark.parametrize(
+    "examples", [4, pytest.param(200, marks=pytest.mark.slow)], ids=["short", "long"]
+)
+def test_the_service_is_as_it_says(api: Any, examples: int, mode: str) -> None:
+    assert len(examine(api, examples, mode)) >= 14
