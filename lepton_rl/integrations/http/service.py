@@ -76,6 +76,18 @@ class Service:
             return self._problem
         return "" if self.scheduler.is_live else "the scheduler is not running"
 
+    @property
+    def working_scheduler(self) -> Scheduler:
+        """The present scheduler; what one says whose journal has failed may never have happened.
+
+        Raises:
+            JournalError: the journal cannot be written now.
+        """
+        failure = self.scheduler.failure
+        if failure is not None or self._problem:
+            raise JournalError(self._problem or str(failure))
+        return self.scheduler
+
     def start(self) -> None:
         """Begin to schedule."""
         self.scheduler.start()

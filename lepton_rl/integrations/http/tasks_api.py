@@ -25,9 +25,10 @@ def tasks_router(service: Service) -> APIRouter:
     @router.post("", status_code=201)
     def submit(task: TaskIn, response: Response) -> TaskOut:
         """Take in a task; it is safe with the answer."""
-        service.scheduler.submit(task.task())
+        scheduler = service.working_scheduler
+        scheduler.submit(task.task())
         response.headers["Location"] = f"/v1/tasks/{task.id}"
-        return task_out(task_status(service.scheduler, task.id))
+        return task_out(task_status(scheduler, task.id))
 
     @router.get("")
     def list_(
@@ -36,18 +37,19 @@ def tasks_router(service: Service) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
     ) -> TaskList:
         """Unfinished tasks, and the latest of those that have ended."""
-        found, total = list_tasks(service.scheduler, state, offset, limit)
+        found, total = list_tasks(service.working_scheduler, state, offset, limit)
         return TaskList(tasks=[task_out(status) for status in found], total=total)
 
     @router.get("/{task_id}")
     def get(task_id: InPath) -> TaskOut:
         """Where a task is in its life."""
-        return task_out(task_status(service.scheduler, task_id))
+        return task_out(task_status(service.working_scheduler, task_id))
 
     @router.delete("/{task_id}", status_code=202)
     def cancel(task_id: InPath) -> TaskOut:
         """See that a task does not run any more; one that has ended stays as it is."""
-        service.scheduler.cancel(task_id)
-        return task_out(task_status(service.scheduler, task_id))
+        scheduler = service.working_scheduler
+        scheduler.cancel(task_id)
+        return task_out(task_status(scheduler, task_id))
 
     return router
