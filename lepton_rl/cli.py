@@ -1,4 +1,4 @@
-"""The command line: `lepton-rl train|evaluate|simulate|export|inspect|verify|serve|workload`.
+"""The command line, `lepton-rl COMMAND`: from training over evaluation to serving.
 
 Results go to stdout, progress and logs to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
 """
@@ -188,6 +188,47 @@ def verify(
 
 
 @app.command()
+def explain(
+    policy: Annotated[str, typer.Argument(help="A policy file, a shipped name or a heuristic.")],
+    state: Annotated[
+        Path, typer.Argument(help="JSON file with nodes, pending and running, as /v1/decide takes.")
+    ],
+    features: Annotated[int, typer.Option(min=1, help="At most so many features.")] = 8,
+    json_: JsonOption = False,
+) -> None:
+    """Say what a policy would decide, and why."""
+    from lepton_rl.commands.explain import run_explanation
+
+    typer.echo(run_explanation(policy, state, features, as_json=json_), nl=False)
+
+
+@app.command()
+def replay(
+    policy: Annotated[str, typer.Argument(help="A policy file, a shipped name or a heuristic.")],
+    journal: Annotated[
+        str | None, typer.Option(help="A journal: what the policy would have done with its tasks.")
+    ] = None,
+    workload: Annotated[
+        str | None, typer.Option(help="Or a trace, or a configuration's name.")
+    ] = None,
+    against: Annotated[str, typer.Option(help="A heuristic to compare with.")] = "fcfs",
+    backfill: Annotated[str, typer.Option(help="none, easy or conservative; for both.")] = "easy",
+    blocks: Annotated[int, typer.Option(min=1, help="Blocks of tasks that are compared.")] = 20,
+    tasks: Annotated[int | None, typer.Option(help="Only the last so many tasks.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
+    set_: WorkloadSetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """What a policy would have done with the tasks of a journal or trace, with intervals."""
+    from lepton_rl.commands.replay import ReplayRequest, run_replay
+
+    request = ReplayRequest(
+        policy, journal, workload, against, backfill, blocks, tasks, seed, tuple(set_ or ())
+    )
+    typer.echo(run_replay(request, as_json=json_), nl=False)
+
+
+@app.command()
 def serve(
     cluster: Annotated[Path, typer.Option(help="YAML file that describes the machines.")],
     policy: Annotated[
@@ -223,6 +264,9 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the token; default LEPTON_TOKEN, else random.")
     ] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="File that gets a line of JSON for each decision.")
+    ] = None,
 ) -> None:
     """Run a live scheduler with an HTTP API and a page that shows it, until it is stopped."""
     from lepton_rl.commands.serve import ServeRequest, run_service
@@ -238,6 +282,7 @@ def serve(
         settings=config,
         candidate=candidate,
         canary=canary,
+        audit=audit,
         overrides=tuple(
             (name, value)
             for name, value in given.items()

@@ -20,6 +20,7 @@ from lepton_rl.integrations.http.server import bind, make_server
 from lepton_rl.integrations.http.service import Made, Service
 from lepton_rl.integrations.http.settings import ServeSettings
 from lepton_rl.integrations.local import LocalExecutor
+from lepton_rl.policies.audit import AuditedPolicy
 from lepton_rl.policies.guard import GuardedPolicy, GuardSettings
 from lepton_rl.policies.named import policy_named
 from lepton_rl.policies.rollout import CanaryPolicy, ShadowPolicy
@@ -49,6 +50,7 @@ class ServeRequest:
         settings: YAML file with `http` and `guard`; None for the defaults.
         candidate: a second policy; None for none.
         canary: share of instants at which it decides; None: it is only compared.
+        audit: file for the records of decisions; None for none.
         overrides: fields of `ServeSettings`.
     """
 
@@ -61,6 +63,7 @@ class ServeRequest:
     settings: Path | None = None
     candidate: str | None = None
     canary: float | None = None
+    audit: Path | None = None
     overrides: tuple[tuple[str, object], ...] = ()
 
 
@@ -80,13 +83,13 @@ def run_service(request: ServeRequest, token_file: Path | None) -> None:
     was_given = http.token is not None
     http = http.with_token()
     assert http.token is not None
-    listening = bind(http)
-    app = create_app(make_service(request, guard, http.keep_events), http)
-    host, port = listening.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    secret = "" if was_given else f"/#token={http.token.get_secret_value()}"
-    log(f"serving on {url}{secret}")
-    make_server(app).run(sockets=[listening])
+    with bind(http) as listening:
+        app = create_app(make_service(request, guard, http.keep_events), http)
+        host, port = listening.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        secret = "" if was_given else f"/#token={http.token.get_secret_value()}"
+        log(f"serving on {url}{secret}")
+        make_server(app).run(sockets=[listening])
 
 
 def make_service(request: ServeRequest, guard: GuardSettings, keep_events: int) -> Service:
@@ -105,11 +108,16 @@ def make_service(request: ServeRequest, guard: GuardSettings, keep_events: int) 
             if journal is not None:
                 journal.close()
             raise
+        if isinstance(policy, AuditedPolicy):
+            policy.name_of = lambda local: scheduler.queue.task_at(local).id
         return Made(scheduler, journal)
 
     policies = ServedPolicies(
         lambda: policy_named(request.policy), request.fallback, guard, _wrapper(request, guard)
     )
+    if request.audit is not None:
+        stream = request.audit.open("a", encoding="utf-8")
+        policies.acting = AuditedPolicy(policies.acting, stream, lambda: policies.current)
     return Service(make, policies, keep_events)
 
 

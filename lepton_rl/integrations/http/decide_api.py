@@ -6,12 +6,11 @@ from collections import Counter
 
 from fastapi import APIRouter
 
-from lepton_rl.core.errors import StateError
-from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.policy import Decision, Preempt, Start
+from lepton_rl.integrations.http.described import snapshot_of
 from lepton_rl.integrations.http.models import Choice, DecideRequest, DecideResponse
 from lepton_rl.integrations.http.policies import ServedPolicies
-from lepton_rl.system.snapshot import RunningTask, Snapshot
+from lepton_rl.system.snapshot import Snapshot
 
 __all__ = ["decide_router"]
 
@@ -23,7 +22,7 @@ def decide_router(policies: ServedPolicies) -> APIRouter:
     @router.post("")
     def decide(request: DecideRequest) -> DecideResponse:
         """Decisions about a described cluster; nothing is kept, and nothing is started."""
-        snapshot = _snapshot(request)
+        snapshot = snapshot_of(request)
         with policies.lock:
             guard = policies.twin
             guard.reset()
@@ -34,19 +33,6 @@ def decide_router(policies: ServedPolicies) -> APIRouter:
         return DecideResponse(policy=policies.current.name, decisions=choices, fallbacks=fallbacks)
 
     return router
-
-
-def _snapshot(request: DecideRequest) -> Snapshot:
-    cluster = Cluster(tuple(node.node() for node in request.nodes))
-    running = [RunningTask(each.task.task(), each.nodes, each.start_s) for each in request.running]
-    _refuse_dependencies(request)
-    return Snapshot(cluster, running, [task.task() for task in request.pending], request.now_s)
-
-
-def _refuse_dependencies(request: DecideRequest) -> None:
-    for task in request.pending:
-        if task.depends_on:
-            raise StateError(f"pending task {task.id!r} depends on others; leave it out until then")
 
 
 def _choices(snapshot: Snapshot, policies: ServedPolicies, most: int) -> list[Choice]:
