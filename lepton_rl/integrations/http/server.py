@@ -17,6 +17,8 @@ __all__ = ["bind", "make_server"]
 _KEEP_ALIVE_S = 30
 _MOST_CONNECTIONS = 200
 _SHUTDOWN_S = 10
+_BACKLOG = 128
+"""Connections that wait until the service has started, or is less busy."""
 
 
 def bind(settings: ServeSettings) -> socket.socket:
@@ -31,6 +33,7 @@ def bind(settings: ServeSettings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         raise ConfigError(

@@ -280,7 +280,6 @@ def test_it_listens_on_the_loopback_interface_only(host: str) -> None:
 
 def test_a_port_in_use() -> None:
     first = bind(settings(port=0))
-    first.listen()
     with first, pytest.raises(ConfigError, match="cannot listen on"):
         bind(settings(port=first.getsockname()[1]))
 

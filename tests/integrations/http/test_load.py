@@ -55,7 +55,7 @@ def all_done(url: str, count: int) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("rounds", "count"),
-    [(2, 100), pytest.param(10, 2000, marks=pytest.mark.slow)],
+    [(2, 100), pytest.param(6, 1000, marks=pytest.mark.slow)],
     ids=["short", "long"],
 )
 def test_no_task_is_lost_and_memory_is_flat(rounds: int, count: int, tmp_path: Path) -> None:
