@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any, cast
 
 import numpy as np
@@ -30,18 +31,14 @@ class DeadlineWorker:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._asked, self._answered = threading.Event(), threading.Event()
-        self._answered.set()
-        self._copy: View | None = None
-        self._result: object = None
-        self._error: Exception | None = None
+        self._policy, self._desk = policy, _Desk()
         self._thread: threading.Thread | None = None
+        weakref.finalize(self, self._desk.close)
 
     @property
     def is_busy(self) -> bool:
         """Whether the policy is still at it."""
-        return not self._answered.is_set()
+        return not self._desk.answered.is_set()
 
     def ask(self, view: View, deadline_s: float) -> object:
         """What the policy decides.
@@ -50,31 +47,54 @@ class DeadlineWorker:
             StalledError: no answer in time.
             Exception: what the policy raises.
         """
+        desk = self._desk
         if self.is_busy:
             raise StalledError
-        self._copy = _copied(view, self._copy)
-        self._answered.clear()
+        desk.view = _copied(view, desk.view)
+        desk.answered.clear()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="lepton-policy", daemon=True)
+            self._thread = threading.Thread(
+                target=_work, args=(desk, self._policy), name="lepton-policy", daemon=True
+            )
             self._thread.start()
-        self._asked.set()
-        if not self._answered.wait(deadline_s):
+        desk.asked.set()
+        if not desk.answered.wait(deadline_s):
             raise StalledError
-        if self._error is not None:
-            raise self._error
-        return self._result
+        if desk.error is not None:
+            raise desk.error
+        return desk.result
 
-    def _work(self) -> None:
-        while True:
-            self._asked.wait()
-            self._asked.clear()
-            self._result, self._error = None, None
-            try:
-                assert self._copy is not None
-                self._result = self._policy.decide(self._copy)
-            except Exception as error:
-                self._error = error
-            self._answered.set()
+
+class _Desk:
+    """What a worker and its thread share; the thread does not keep the worker alive."""
+
+    def __init__(self) -> None:
+        self.asked, self.answered = threading.Event(), threading.Event()
+        self.answered.set()
+        self.is_closed = False
+        self.view: View | None = None
+        self.result: object = None
+        self.error: Exception | None = None
+
+    def close(self) -> None:
+        """End the thread, once it has nothing to do."""
+        self.is_closed = True
+        self.asked.set()
+
+
+def _work(desk: _Desk, policy: Policy) -> None:
+    while True:
+        desk.asked.wait()
+        desk.asked.clear()
+        if desk.is_closed:
+            return
+        desk.result, desk.error = None, None
+        try:
+            assert desk.view is not None
+            desk.result = policy.decide(desk.view)
+        except Exception as error:
+            desk.error = error
+        desk.answered.set()
 
 
 def _copied(view: View, into: View | None) -> View:

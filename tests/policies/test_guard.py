@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -225,7 +226,6 @@ def test_a_stalled_policy_does_not_stall_the_service() -> None:
         guard.decide(desk.view)
         time.sleep(0.005)
     assert policy.resets == 1
-    assert sum(t.name == "lepton-policy" for t in threading.enumerate()) >= 1
 
 
 def test_forgiving_one_that_is_stuck_asks_in_another_thread() -> None:
@@ -296,3 +296,19 @@ def test_a_scheduler_goes_on_and_says_so() -> None:
     for name, times in guard.counts().items():
         if name != "policy-decided":
             assert system.monitor.incidents[name] == times
+
+
+def test_its_thread_ends_with_the_guard() -> None:
+    def threads() -> int:
+        return sum(thread.name == "lepton-policy" for thread in threading.enumerate())
+
+    before = threads()
+    guard = guard_of(Scripted(fine), deadline_us=5e6)
+    guard.decide(desk_of(4).view)
+    assert threads() == before + 1
+    del guard
+    gc.collect()
+    give_up = time.monotonic() + 20
+    while threads() > before:
+        assert time.monotonic() < give_up
+        time.sleep(0.005)

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lepton_rl.core.nodes import Node
-from lepton_rl.core.tasks import Task
+from lepton_rl.core.tasks import Task, TaskState
 
 __all__ = [
-    "Choice", "DecideRequest", "DecideResponse", "EventOut", "Health", "NodeIn", "NodeOut",
-    "NodeState", "Overview", "PolicyOut", "Problem", "Ready", "ReloadRequest", "RunningIn",
-    "TaskIn", "TaskList", "TaskOut",
+    "Choice", "DecideRequest", "DecideResponse", "EventOut", "Health", "ListQuery", "NodeIn",
+    "NodeOut", "NodeState", "Overview", "PolicyOut", "Problem", "Ready", "ReloadRequest",
+    "RunningIn", "TaskIn", "TaskList", "TaskOut",
 ]  # fmt: skip
 
 TaskId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
@@ -93,6 +93,14 @@ class TaskList(_Model):
 
     tasks: list[TaskOut]
     total: int
+
+
+class ListQuery(_Model):
+    """Which tasks to list."""
+
+    state: TaskState | None = None
+    offset: Annotated[int, Field(ge=0, le=2**31)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
 class NodeIn(_Model):

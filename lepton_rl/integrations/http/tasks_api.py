@@ -6,15 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from lepton_rl.core.tasks import TaskState
 from lepton_rl.integrations.http.answers import task_out
-from lepton_rl.integrations.http.models import TaskId, TaskIn, TaskList, TaskOut
+from lepton_rl.integrations.http.models import ListQuery, TaskId, TaskIn, TaskList, TaskOut
 from lepton_rl.integrations.http.service import Service
 from lepton_rl.system.status import list_tasks, task_status
 
 __all__ = ["tasks_router"]
 
-_MOST_LISTED = 1000
 InPath = Annotated[TaskId, Path()]
 
 
@@ -31,13 +29,11 @@ def tasks_router(service: Service) -> APIRouter:
         return task_out(task_status(scheduler, task.id))
 
     @router.get("")
-    def list_(
-        state: TaskState | None = None,
-        offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
-        limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
-    ) -> TaskList:
+    def list_(wanted: Annotated[ListQuery, Query()]) -> TaskList:
         """Unfinished tasks, and the latest of those that have ended."""
-        found, total = list_tasks(service.working_scheduler, state, offset, limit)
+        found, total = list_tasks(
+            service.working_scheduler, wanted.state, wanted.offset, wanted.limit
+        )
         return TaskList(tasks=[task_out(status) for status in found], total=total)
 
     @router.get("/{task_id}")
