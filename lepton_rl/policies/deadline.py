@@ -54,7 +54,7 @@ class DeadlineWorker:
         desk.answered.clear()
         if self._thread is None:
             self._thread = threading.Thread(
-                target=_work, args=(desk, self._policy), name="lepton-policy", daemon=True
+                target=_work, args=(desk, self._policy), name="guarded-policy", daemon=True
             )
             self._thread.start()
         desk.asked.set()

@@ -300,7 +300,7 @@ def test_a_scheduler_goes_on_and_says_so() -> None:
 
 def test_its_thread_ends_with_the_guard() -> None:
     def threads() -> int:
-        return sum(thread.name == "lepton-policy" for thread in threading.enumerate())
+        return sum(thread.name == "guarded-policy" for thread in threading.enumerate())
 
     before = threads()
     guard = guard_of(Scripted(fine), deadline_us=5e6)
