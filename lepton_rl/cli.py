@@ -1,4 +1,4 @@
-"""The command line: `lepton-rl train|evaluate|simulate|export|workload`.
+"""The command line, `lepton-rl COMMAND`: from training over evaluation to serving.
 
 Results go to stdout, progress and logs to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
 """
@@ -217,6 +217,138 @@ def slurm(
         policy, mode, state, dry_run, shadow, release_all, rounds, tuple(set_ or ())
     )
     typer.echo(run_attach(request, as_json=json_), nl=False)
+
+
+@app.command()
+def inspect(
+    policy: Annotated[str, typer.Argument(help="A policy file, or the name of a shipped one.")],
+    json_: JsonOption = False,
+) -> None:
+    """What a policy file says of itself, after it was verified."""
+    from lepton_rl.commands.policy_files import run_inspection
+
+    typer.echo(run_inspection(policy, as_json=json_), nl=False)
+
+
+@app.command()
+def verify(
+    policies: Annotated[
+        list[str], typer.Argument(help="Policy files; exit status 1 if one is bad.")
+    ],
+    json_: JsonOption = False,
+) -> None:
+    """Check policy files: checksum, schema, inputs and outputs, parity sample."""
+    from lepton_rl.commands.policy_files import run_verification
+
+    text, all_good = run_verification(policies, as_json=json_)
+    typer.echo(text, nl=False)
+    if not all_good:
+        raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    policy: Annotated[str, typer.Argument(help="A policy file, a shipped name or a heuristic.")],
+    state: Annotated[
+        Path, typer.Argument(help="JSON file with nodes, pending and running, as /v1/decide takes.")
+    ],
+    features: Annotated[int, typer.Option(min=1, help="At most so many features.")] = 8,
+    json_: JsonOption = False,
+) -> None:
+    """Say what a policy would decide, and why."""
+    from lepton_rl.commands.explain import run_explanation
+
+    typer.echo(run_explanation(policy, state, features, as_json=json_), nl=False)
+
+
+@app.command()
+def replay(
+    policy: Annotated[str, typer.Argument(help="A policy file, a shipped name or a heuristic.")],
+    journal: Annotated[
+        str | None, typer.Option(help="A journal: what the policy would have done with its tasks.")
+    ] = None,
+    workload: Annotated[
+        str | None, typer.Option(help="Or a trace, or a configuration's name.")
+    ] = None,
+    against: Annotated[str, typer.Option(help="A heuristic to compare with.")] = "fcfs",
+    backfill: Annotated[str, typer.Option(help="none, easy or conservative; for both.")] = "easy",
+    blocks: Annotated[int, typer.Option(min=1, help="Blocks of tasks that are compared.")] = 20,
+    tasks: Annotated[int | None, typer.Option(help="Only the last so many tasks.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
+    set_: WorkloadSetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """What a policy would have done with the tasks of a journal or trace, with intervals."""
+    from lepton_rl.commands.replay import ReplayRequest, run_replay
+
+    request = ReplayRequest(
+        policy, journal, workload, against, backfill, blocks, tasks, seed, tuple(set_ or ())
+    )
+    typer.echo(run_replay(request, as_json=json_), nl=False)
+
+
+@app.command()
+def serve(
+    cluster: Annotated[Path, typer.Option(help="YAML file that describes the machines.")],
+    policy: Annotated[
+        str, typer.Option(help="A heuristic, a policy file or a shipped policy.")
+    ] = "fcfs+easy",
+    fallback: Annotated[
+        str, typer.Option(help="The heuristic that decides where the policy fails.")
+    ] = "fcfs+easy",
+    executor: Annotated[str, typer.Option(help="local or simulated.")] = "local",
+    run_dir: Annotated[Path, typer.Option(help="local: keeps output and exit status.")] = Path(
+        "runs/serve"
+    ),
+    journal: Annotated[
+        str | None, typer.Option(help="A SQLite file or a SQLAlchemy URL; default none.")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option(help="A second policy: compared, or see --canary.")
+    ] = None,
+    canary: Annotated[
+        float | None, typer.Option(help="Share of instants at which the candidate decides.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with http and guard.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default 8470; 0 for any.")] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="May listen where other machines reach it.")
+    ] = False,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Scheduler-extender endpoints, without token.")
+    ] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token; default LEPTON_TOKEN, else random.")
+    ] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="File that gets a line of JSON for each decision.")
+    ] = None,
+) -> None:
+    """Run a live scheduler with an HTTP API and a page that shows it, until it is stopped."""
+    from lepton_rl.commands.serve import ServeRequest, run_service
+
+    given = {"host": host, "port": port, "allow_remote": allow_remote, "kubernetes": kubernetes}
+    request = ServeRequest(
+        cluster=cluster,
+        policy=policy,
+        fallback=fallback,
+        executor=executor,
+        run_dir=run_dir,
+        journal=journal,
+        settings=config,
+        candidate=candidate,
+        canary=canary,
+        audit=audit,
+        overrides=tuple(
+            (name, value)
+            for name, value in given.items()
+            if value is not None and value is not False
+        ),
+    )
+    run_service(request, token_file)
 
 
 @workload_app.command()

@@ -29,6 +29,11 @@ COMMANDS = (
     ["evaluate"],
     ["simulate"],
     ["export"],
+    ["inspect"],
+    ["verify"],
+    ["explain"],
+    ["replay"],
+    ["serve"],
     ["workload"],
     ["workload", "describe"],
     ["workload", "convert"],
@@ -505,6 +510,74 @@ def test_exporting(call: Callable[..., Output], run: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("ready_export")
+def test_inspecting_and_verifying(call: Callable[..., Output], tmp_path: Path) -> None:
+    good, bad = str(random_policy_file()), tmp_path / "bad.onnx"
+    bad.write_bytes(random_policy_file().read_bytes()[:-9])
+
+    status, text, _ = call("inspect", good, "--json")
+    facts = json.loads(text)
+    assert status == 0
+    assert facts["name"] == "random"
+    assert facts["sha256"] == read_artifact(good).sha256
+    assert facts["sample"]["tasks"][2] == len(facts["task_features"])
+    assert "schema_version" in call("inspect", good)[1]
+    require_refusal(call("inspect", str(bad)), 1, str(bad))
+
+    assert call("verify", good)[:2] == (0, f"{good}: good\n")
+    status, text, _ = call("verify", good, str(bad))
+    assert status == 1
+    assert str(bad) in text.splitlines()[1]
+    status, text, _ = call("verify", str(bad), "--json")
+    assert (status, json.loads(text)[0]["policy"]) == (1, str(bad))
+
+
+STATE = {
+    "nodes": [{"name": "x", "capacity": {"cpu": 4}}],
+    "pending": [
+        {"id": f"t{n}", "demand": {"cpu": 1 + n}, "requested_time_s": 10.0 + n} for n in range(3)
+    ],
+    "running": [
+        {"task": {"id": "old", "demand": {"cpu": 1}, "requested_time_s": 9}, "nodes": ["x"]}
+    ],
+    "now_s": 4.0,
+}
+
+
+def test_explaining(call: Callable[..., Output], tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps(STATE), encoding="utf-8")
+
+    status, text, _ = call("explain", "sjf", str(state), "--json")
+    facts = json.loads(text)
+    assert (status, facts["task"], facts["nodes"]) == (0, "t0", ["x"])
+    assert list(facts["scores"]) == ["t0", "t1", "t2"]
+
+    status, text, _ = call("explain", str(random_policy_file()), str(state), "--features", "3")
+    assert status == 0
+    assert text.startswith("random: ")
+    assert text.count("task.") + text.count("node.") + text.count("cluster.") == 3
+
+    state.write_text(json.dumps({**STATE, "colour": 1}), encoding="utf-8")
+    require_refusal(call("explain", "sjf", str(state)), 2, "colour")
+    require_refusal(call("explain", "sjf", str(tmp_path / "none")), 2, "cannot read")
+
+
+def test_replaying(call: Callable[..., Output], tiny: str, tmp_path: Path) -> None:
+    status, text, _ = call("replay", str(random_policy_file()), "--workload", tiny, "--json",
+                           "--tasks", "200", "--against", "sjf")  # fmt: skip
+    facts = json.loads(text)
+    assert (status, facts["tasks"], facts["policy"]) == (0, 200, "random")
+    (compared,) = facts["compared"]
+    assert compared["other"] == "sjf"
+    assert compared["differences"]["wait_s"]["difference_interval"]["level"] == 0.95
+    assert "against" in call("replay", "f4", "--workload", tiny, "--tasks", "100")[1]
+
+    require_refusal(call("replay", "f4"), 2, "--journal or --workload, one of them")
+    require_refusal(call("replay", "f4+easy", "--workload", tiny), 2, "choose with --backfill")
+    none = str(tmp_path / "none.db")
+    require_refusal(call("replay", "f4", "--journal", none), 1, "none.db")
+
+
 def test_exporting_into_the_run(call: Callable[..., Output], run: Path, tmp_path: Path) -> None:
     out = shutil.copytree(run, tmp_path / "copy")
 

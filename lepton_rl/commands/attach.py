@@ -12,11 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lepton_rl.commands.inputs import policy_named
 from lepton_rl.commands.progress import log
 from lepton_rl.core.settings import apply_overrides, load_settings
 from lepton_rl.integrations.slurm import Attachment, SlurmSettings
 from lepton_rl.integrations.slurm.plan import Plan
+from lepton_rl.policies.named import policy_named
 
 __all__ = ["AttachRequest", "run_attach"]
 

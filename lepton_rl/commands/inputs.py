@@ -10,12 +10,9 @@ from lepton_rl.agents.config import TrainConfig
 from lepton_rl.commands.progress import log
 from lepton_rl.core.errors import InputFileError
 from lepton_rl.core.naming import did_you_mean
-from lepton_rl.core.policy import Policy
 from lepton_rl.core.settings import apply_overrides, load_settings, read_yaml, require_mapping
 from lepton_rl.envs.config import EnvironmentConfig, WorkloadConfig
 from lepton_rl.envs.episodes import load_workload
-from lepton_rl.policies.learned import load_policy
-from lepton_rl.policies.registry import heuristic
 from lepton_rl.workloads.kinds import TRACE_SUFFIXES
 from lepton_rl.workloads.workload import Workload
 
@@ -23,7 +20,6 @@ __all__ = [
     "environment_for",
     "is_trace",
     "open_with_log",
-    "policy_named",
     "raw_config",
     "shipped_configs",
 ]
@@ -96,12 +92,3 @@ def environment_for(workload: str, overrides: Sequence[str] = ()) -> Environment
         " file or the name of a shipped configuration;"
         f" {did_you_mean(workload, shipped_configs())}"
     )
-
-
-def policy_named(name: str) -> Policy:
-    """A policy: a file ending in .onnx, or a heuristic such as `f4+easy`.
-
-    Raises:
-        LeptonError: the file cannot be used, or there is no such heuristic.
-    """
-    return load_policy(name) if Path(name).suffix == ".onnx" else heuristic(name)

@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from lepton_rl.commands.inputs import environment_for, open_with_log, policy_named
+from lepton_rl.commands.inputs import environment_for, open_with_log
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.policy import Policy
 from lepton_rl.evaluate import METRICS, measure
 from lepton_rl.policies.heuristic import HeuristicPolicy
+from lepton_rl.policies.named import policy_named
 from lepton_rl.system import EventBatching, Scheduler
 
 __all__ = ["run_simulation"]

@@ -8,7 +8,9 @@ Each message says what was expected, what came and how to fix it.
     ├── WorkloadError            a trace or workload cannot be used (exit status 1)
     ├── InfeasibleTaskError      a task asks for more than the cluster can ever give
     ├── InfeasibleDecisionError  a policy decided something the rules forbid
+    │   └── NotFiniteError       a network gave no finite preference
     ├── StateError               a call that the current state does not allow
+    │   └── NotFoundError        there is no task or node of this name
     ├── ExecutorError            an executor cannot do what it was asked to
     ├── JournalError             the journal cannot be written, or not be trusted
     └── ArtifactError            a policy file is corrupt, foreign or of another schema
@@ -25,6 +27,8 @@ __all__ = [
     "InputFileError",
     "JournalError",
     "LeptonError",
+    "NotFiniteError",
+    "NotFoundError",
     "StateError",
     "WorkloadError",
 ]
@@ -66,8 +70,16 @@ class InfeasibleDecisionError(LeptonError, RuntimeError):
         self.cause = cause
 
 
+class NotFiniteError(InfeasibleDecisionError):
+    """A network gave no finite preference, so nothing can be decided by it."""
+
+
 class StateError(LeptonError, RuntimeError):
     """A call that the object's current state does not allow."""
+
+
+class NotFoundError(StateError):
+    """There is no task or node of this name."""
 
 
 class ExecutorError(LeptonError, RuntimeError):

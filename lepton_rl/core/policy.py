@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from lepton_rl.core.tables import Ints, View
 
-__all__ = ["Decision", "Policy", "Preempt", "RanksTasks", "RemembersTasks", "Start", "Wait"]
+__all__ = [
+    "CountsEvents",
+    "Decision",
+    "Policy",
+    "Preempt",
+    "RanksTasks",
+    "RemembersTasks",
+    "Start",
+    "Wait",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +105,17 @@ class RemembersTasks(Protocol):
 
     def reindex(self, moved: Ints) -> None:
         """Follow the tasks: what was local index `i` is now `moved[i]`, NO_TASK if it is gone."""
+        ...
+
+
+@runtime_checkable
+class CountsEvents(Protocol):
+    """A policy made of policies, which counts what becomes of their answers."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Event, e.g. `fallback-exception` -> how often, since it was made; parts included."""
+        ...
+
+    def take_incidents(self) -> list[str]:
+        """What has failed and was survived since the last call, by name; parts included."""
         ...

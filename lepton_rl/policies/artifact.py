@@ -15,7 +15,6 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +33,7 @@ from lepton_rl.encoding.features import (
     SCHEMA_VERSION,
     TASK_FEATURES,
 )
+from lepton_rl.policies.network import Network, session_of
 
 __all__ = [
     "CANDIDATES",
@@ -57,7 +57,7 @@ CANDIDATES = "candidates"
 """One more input, of policies that choose nodes too."""
 _LARGEST_FILE = 256 * 2**20
 _PARITY_TOLERANCE = 1e-4
-_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+_PARITY_LIMIT_S = 5.0
 _ZEROS = b"0" * 64
 _DIGEST = re.compile(rb"lepton_rl\.sha256=([0-9a-f]{64})")
 
@@ -151,7 +151,7 @@ class Artifact:
     def __init__(
         self, session: onnxruntime.InferenceSession, manifest: Manifest, sha256: str
     ) -> None:
-        self._session = session
+        self._network = Network(session, _inputs_of(manifest))
         self.manifest = manifest
         self.sha256 = sha256
 
@@ -172,11 +172,12 @@ class Artifact:
             action_mask: `(B, Q + 1)`, `(B, Q + 1 + M)` of a policy that chooses nodes.
             candidates: `(B, M, P)`; only such a policy takes them.
         """
-        feeds = dict(zip(INPUTS, (tasks, nodes, cluster, action_mask), strict=True))
-        if self.manifest.choose_nodes and candidates is not None:
-            feeds[CANDIDATES] = candidates
-        result: NDArray[np.float32] = self._session.run(["logits"], feeds)[0]
-        return result
+        inputs = (tasks, nodes, cluster, action_mask)
+        return self._network.run(inputs if candidates is None else (*inputs, candidates))
+
+
+def _inputs_of(manifest: Manifest) -> tuple[str, ...]:
+    return (*INPUTS, CANDIDATES) if manifest.choose_nodes else INPUTS
 
 
 def seal(model: bytes) -> bytes:
@@ -215,12 +216,8 @@ def read_artifact(path: str | Path) -> Artifact:
     written = _find_digest(data, str(path)).decode()
     if _checksum(data) != written:
         raise ArtifactError(f"{path}: checksum mismatch; the file is damaged, export it again")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry(_EXTERNAL_FOLDER, os.devnull)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = session_of(data)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except Exception as error:  # ONNX Runtime's own exceptions share no public base
         reason = " ".join(str(error).split())
@@ -285,7 +282,7 @@ def _check_schema(
             raise ArtifactError(_differs(path, name, found, expected))
     inputs = tuple(each.name for each in session.get_inputs())
     outputs = tuple(each.name for each in session.get_outputs())
-    wanted = (*INPUTS, CANDIDATES) if manifest.choose_nodes else INPUTS
+    wanted = _inputs_of(manifest)
     if sorted(inputs) != sorted(wanted) or outputs != ("logits",):
         raise ArtifactError(
             f"{path}: expected inputs {', '.join(wanted)} and output logits, got"
@@ -298,10 +295,10 @@ def _check_parity(artifact: Artifact, path: str | Path) -> None:
     try:
         expected = sample.logits.values()
         mask = sample.action_mask.values()
-        candidates = sample.candidates.values() if sample.candidates is not None else None
-        found = artifact.logits(
-            sample.tasks.values(), sample.nodes.values(), sample.cluster.values(), mask, candidates
-        )
+        inputs = [sample.tasks, sample.nodes, sample.cluster, sample.action_mask]
+        inputs += [] if sample.candidates is None else [sample.candidates]
+        arrays = tuple(each.values() for each in inputs)
+        found = artifact._network.try_run(arrays, _PARITY_LIMIT_S)
         scale = np.maximum(1.0, np.abs(expected[mask]))
         difference = float((np.abs(found[mask] - expected[mask]) / scale).max())
     except Exception as error:  # shapes that do not fit raise ONNX Runtime's or NumPy's own

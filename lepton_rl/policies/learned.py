@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-import numpy as np
-
-from lepton_rl.core.errors import ArtifactError, InfeasibleDecisionError
+from lepton_rl.core.by_reference import Handle
+from lepton_rl.core.errors import ArtifactError, NotFiniteError
 from lepton_rl.core.policy import Decision, Start, Wait
 from lepton_rl.core.rules.backfill import Backfill, undo_choice
 from lepton_rl.core.rules.dispatch import WAIT, start_head
@@ -28,11 +28,14 @@ from lepton_rl.encoding.observation import (
 )
 from lepton_rl.encoding.workspace import EncoderWorkspace, encoder_workspace
 from lepton_rl.policies.artifact import Artifact, read_artifact
+from lepton_rl.policies.shipped import policy_path
 from lepton_rl.policies.workspace import Workspace
 
 __all__ = ["LearnedPolicy", "load_policy"]
 
 _LARGEST_WINDOW = 4096
+_Buffers = tuple[Observation, Observation, EncoderWorkspace]
+"""An observation, the same for compiled functions, and its work space for these."""
 
 
 class LearnedPolicy:
@@ -48,6 +51,9 @@ class LearnedPolicy:
         artifact: a verified policy file.
         place: placement rule; default as in training.
         backfill: who may overtake a blocked task; default as in training.
+
+    Attributes:
+        observed: what the network was shown last; None before the first decision.
     """
 
     def __init__(
@@ -60,8 +66,13 @@ class LearnedPolicy:
         self.chooses_nodes = manifest.choose_nodes
         self.place = place if place is not None else Place[_key(manifest.place)]
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
-        self._buffers: dict[tuple[int, int, int], tuple[Observation, EncoderWorkspace]] = {}
+        self.observed: Observation | None = None
+        self._buffers: dict[tuple[int, int, int], _Buffers] = {}
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
+
+    def __reduce__(self) -> tuple[type[LearnedPolicy], tuple[Artifact, Place, Backfill]]:
+        """In another process it begins with buffers of its own."""
+        return LearnedPolicy, (self.artifact, self.place, self.backfill)
 
     def reset(self) -> None:
         """Nothing is remembered between decisions."""
@@ -70,13 +81,19 @@ class LearnedPolicy:
         """Local index of the task that comes first, or WAIT.
 
         Raises:
-            InfeasibleDecisionError: the network gave no finite preference.
+            NotFiniteError: the network gave no finite preference.
         """
-        obs, work = self._buffer(view)
-        may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
-        encode(view, 0, may_wait, obs, work)
+        obs = self.observe(view)
         slot = self._first_choice(obs)
         return WAIT if slot == len(obs.window[0]) else int(obs.window[0, slot])
+
+    def observe(self, view: View) -> Observation:
+        """What the network sees, `(1, ...)`, in a buffer that the next call may overwrite."""
+        obs, into, work = self._buffer(view)
+        may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
+        encode(self._workspace.ready(view)[0], 0, may_wait, into, work)
+        self.observed = obs
+        return obs
 
     def decide(self, view: View) -> Decision:
         """The next decision; see `core.policy.Policy`."""
@@ -123,46 +140,51 @@ class LearnedPolicy:
             replica: the one to be placed, from 0.
 
         Raises:
-            InfeasibleDecisionError: the network gave no finite preference.
+            NotFiniteError: the network gave no finite preference.
         """
-        obs, work = self._buffer(view)
-        encode_candidates(view, 0, local, replica, obs, work)
+        obs, into, work = self._buffer(view)
+        encode_candidates(self._workspace.ready(view)[0], 0, local, replica, into, work)
+        self.observed = obs
         return self._first_choice(obs) - len(obs.window[0]) - 1
 
     def _first_choice(self, obs: Observation) -> int:
         """The action that the network likes best.
 
         Raises:
-            InfeasibleDecisionError: it gave no finite preference.
+            NotFiniteError: it gave no finite preference.
         """
         inputs = (obs.tasks, obs.nodes, obs.cluster, obs.action_mask)
         more = (obs.candidates,) if self.chooses_nodes else ()
         logits = self.artifact.logits(*inputs, *more)[0]
-        action = int(np.argmax(logits))
-        if not np.isfinite(logits[action]):
-            raise InfeasibleDecisionError(
+        action = int(logits.argmax())
+        if not math.isfinite(logits[action]):
+            raise NotFiniteError(
                 f"policy {self.name!r}: expected a finite logit, got {logits[action]}; the"
                 " observation or the network is not finite"
             )
         return action
 
-    def _buffer(self, view: View) -> tuple[Observation, EncoderWorkspace]:
+    def _buffer(self, view: View) -> _Buffers:
         pending, num_nodes = int(view.status["num_pending"][0]), len(view.nodes.rows)
         slots = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))
         shapes = slots, num_nodes, len(view.nodes.total)
         if shapes not in self._buffers:
             obs = empty_observation(1, slots, num_nodes, chooses_nodes=self.chooses_nodes)
-            self._buffers[shapes] = obs, encoder_workspace(view.nodes, 1, slots)
+            work = encoder_workspace(view.nodes, 1, slots)
+            self._buffers[shapes] = obs, Handle.standing_for(obs), Handle.standing_for(work)
         return self._buffers[shapes]
 
 
 def load_policy(path: str | Path) -> LearnedPolicy:
-    """Load a trained policy from its file; needs neither torch nor gymnasium.
+    """Load a trained policy; needs neither torch nor gymnasium.
+
+    Args:
+        path: of its file, or the name of a policy that comes with the package.
 
     Raises:
         ArtifactError: the file is damaged, foreign or of another schema.
     """
-    artifact = read_artifact(path)
+    artifact = read_artifact(policy_path(path))
     try:
         return LearnedPolicy(artifact)
     except KeyError as error:

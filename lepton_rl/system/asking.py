@@ -55,6 +55,9 @@ class AskingPolicy(Parts):
             return self._policy.decide(self.assess())
         finally:
             self.monitor.decided_in(time.perf_counter_ns() - asked_ns)
+            if self._counting is not None:
+                for cause in self._counting.take_incidents():
+                    self.monitor.incident(cause)
 
     def _checked(self, decision: object) -> Start | Preempt:
         """`decision` about a task that it can be made about, in plain integers."""

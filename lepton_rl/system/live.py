@@ -45,6 +45,11 @@ class Live(Operations):
         """Whether time is the world's."""
         return self._clock is not None and not self._has_stopped
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended its thread; None if nothing has."""
+        return self._error
+
     @locked
     def start(self, clock: MonotonicClock | None = None) -> None:
         """Go live: from now on time passes as in the world, and tasks start as soon as they can.

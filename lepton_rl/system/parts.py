@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lepton_rl.core.clock import to_seconds
-from lepton_rl.core.policy import Policy
+from lepton_rl.core.policy import CountsEvents, Policy
 from lepton_rl.system.executor import Completion, Executor, Resumable, UsesCards
 from lepton_rl.system.monitor import Monitor
 from lepton_rl.system.pool import ResourcePool
@@ -25,6 +25,7 @@ class Parts:
     monitor: Monitor
     _tables: Tables
     _policy: Policy
+    _counting: CountsEvents | None  # the policy, if it is made of others
     _executor: Executor
     _resumable: Resumable | None  # the executor, if it is one
     _uses_cards: UsesCards | None  # likewise
@@ -33,6 +34,11 @@ class Parts:
     _strict: bool
     _falls_back: bool  # the policy has raised at this instant
     _ended: list[Completion]  # have ended, but their turn has not come yet
+
+    def _follow_policy(self, policy: Policy) -> None:
+        """Let this policy decide."""
+        self._policy = policy
+        self._counting = policy if isinstance(policy, CountsEvents) else None
 
     def _employ(self, executor: Executor) -> None:
         """Let this executor run the tasks."""

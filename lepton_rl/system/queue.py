@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from lepton_rl.core.errors import ConfigError, StateError
+from lepton_rl.core.errors import ConfigError, NotFoundError, StateError
 from lepton_rl.core.intake import Intake
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
@@ -341,12 +341,12 @@ class TaskQueue:
         """Where a task is in its life.
 
         Raises:
-            StateError: no such task was submitted.
+            NotFoundError: no such task was submitted.
         """
         entry = self._entries.get(task_id)
         state = entry.state if entry is not None else self.ended.state_of(task_id)
         if state is None:
-            raise StateError(f"no task {task_id!r} was submitted")
+            raise NotFoundError(f"no task {task_id!r} was submitted")
         return state
 
     def reason_of(self, task_id: str) -> str:

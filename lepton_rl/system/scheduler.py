@@ -116,7 +116,8 @@ class Scheduler(Live):
     ) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._batching = _batching(event_batching)
-        self._policy, self._strict = policy, strict
+        self._strict = strict
+        self._follow_policy(policy)
         self._employ(executor if executor is not None else SimulatedExecutor())
         self._tables = Tables(node_table(cluster))
         self.monitor = _monitor(cluster, monitor, keep_ended)

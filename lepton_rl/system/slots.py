@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lepton_rl.core.checks import shown
-from lepton_rl.core.errors import ConfigError, StateError
+from lepton_rl.core.errors import ConfigError, NotFoundError
 from lepton_rl.core.intake import Intake, node_table
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster, Node, NodeState
@@ -51,12 +51,14 @@ class Slots:
         """Index of a node that is there.
 
         Raises:
-            StateError: there is none of this name.
+            NotFoundError: there is none of this name.
         """
         m = self._index.get(name)
         if m is None or m in self.absent:
             known = [node.name for node in self.present()]
-            raise StateError(f"no node {name!r} in the cluster; {did_you_mean(str(name), known)}")
+            raise NotFoundError(
+                f"no node {name!r} in the cluster; {did_you_mean(str(name), known)}"
+            )
         return m
 
     def present(self) -> tuple[Node, ...]:

@@ -16,8 +16,11 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.policy import Decision, Policy, RemembersTasks, Start, Wait
 from lepton_rl.core.tables import Ints, View
 from lepton_rl.core.tasks import Task
+from lepton_rl.policies.guard import GuardedPolicy, GuardSettings
 from lepton_rl.policies.learned import load_policy
 from lepton_rl.policies.registry import BASELINES, heuristic
+from lepton_rl.policies.reloading import ReloadingPolicy
+from lepton_rl.policies.rollout import CanaryPolicy, ShadowPolicy
 from lepton_rl.system import Scheduler, scheduler
 from lepton_rl.system.state import Tables
 from tests.scenarios import random_cluster, random_tasks
@@ -37,9 +40,18 @@ def learned() -> Policy:
     return load_policy(random_policy_file())
 
 
+def guarded(spec: str, **settings: Any) -> Policy:
+    return GuardedPolicy(heuristic(spec), heuristic("fcfs"), GuardSettings(**settings))
+
+
 POLICIES: dict[str, Callable[[], Policy]] = {
     **{spec: partial(heuristic, spec) for spec in HEURISTICS},
     "learned": learned,
+    "guarded": partial(guarded, "f4+fixed-shadow+blocking"),
+    "guarded with a deadline": partial(guarded, "f4+easy", deadline_us=1e7),
+    "canary": lambda: CanaryPolicy(heuristic("sjf"), guarded("f4"), 0.5),
+    "shadow": lambda: ShadowPolicy(heuristic("sjf"), heuristic("ljf")),
+    "reloading": lambda: ReloadingPolicy(heuristic("f4+easy")),
 }
 every_policy = pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES)
 

@@ -15,6 +15,7 @@ from lepton_rl.system.metrics.figures import (
     longest_wait_s,
     nodes_by_state,
     outcomes,
+    policy_events,
     tasks_by_state,
 )
 from lepton_rl.system.metrics.metric import Distribution, Metric, MetricKind, Reading
@@ -155,6 +156,13 @@ METRICS = (
         "What failed and was survived, by cause.",
         lambda scheduler: labelled(scheduler.monitor.incidents),
         ("cause",),
+    ),
+    Metric(
+        "lepton_policy_events_total",
+        _COUNTER,
+        "What became of the answers of a guarded, shadowed or reloaded policy, by event.",
+        policy_events,
+        ("event",),
     ),
     _histogram(
         "lepton_decision_seconds", "Real time the policy took for one decision.", "decision_times"

@@ -21,6 +21,7 @@ __all__ = [
     "longest_wait_s",
     "nodes_by_state",
     "outcomes",
+    "policy_events",
     "tasks_by_state",
 ]
 
@@ -82,6 +83,12 @@ def outcomes(scheduler: Scheduler) -> Mapping[Labels, float]:
 def decisions(scheduler: Scheduler) -> Mapping[Labels, float]:
     """Decisions by kind; all kinds are there from the beginning."""
     return labelled({"preempt": 0, **scheduler.monitor.decisions})
+
+
+def policy_events(scheduler: Scheduler) -> Mapping[Labels, float]:
+    """What became of the answers of a guarded, shadowed or reloaded policy; else nothing."""
+    counting = scheduler._counting
+    return {} if counting is None else labelled(counting.counts())
 
 
 def interruptions(scheduler: Scheduler) -> Mapping[Labels, float]:

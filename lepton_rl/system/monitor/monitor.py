@@ -99,6 +99,10 @@ class Monitor:
         """One for each task that is not forgotten, in order of submission."""
         return self._records.all()
 
+    def record_of(self, task_id: str) -> TaskRecord | None:
+        """What has happened to a task; None if it was not submitted, or is forgotten."""
+        return self._records.find(task_id)
+
     @property
     def keep_ended(self) -> int | None:
         """How many records of tasks that have ended it keeps; None for all."""

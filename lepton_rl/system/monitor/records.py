@@ -117,6 +117,10 @@ class Records:
     def __getitem__(self, task_id: str) -> TaskRecord:
         return self._by_id[task_id]
 
+    def find(self, task_id: str) -> TaskRecord | None:
+        """The record of a task, None if there is none any more."""
+        return self._by_id.get(task_id)
+
     def all(self) -> tuple[TaskRecord, ...]:
         """Those that are kept, in order of submission."""
         return tuple(self._by_id.values())
