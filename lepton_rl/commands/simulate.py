@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from lepton_rl.commands.inputs import environment_for, open_with_log
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.policy import Policy
 from lepton_rl.evaluate import METRICS, measure
+from lepton_rl.evaluate.figures import known
 from lepton_rl.policies.heuristic import HeuristicPolicy
 from lepton_rl.policies.learned import load_policy
 from lepton_rl.policies.registry import heuristic
@@ -50,13 +52,15 @@ def run_simulation(
         figures = {
             "workload": window.name,
             "policy": chosen.name,
-            **asdict(metrics),
+            **{name: known(value) for name, value in asdict(metrics).items()},
             **asdict(speed),
         }
         return json.dumps(figures, indent=2, allow_nan=False) + "\n"
     rows = [f"{window.name} under {chosen.name}: {len(window)} tasks"]
     for name, info in METRICS.items():
-        rows.append(f"{info.title:28}{getattr(metrics, name):>14.4f} {info.unit}".rstrip())
+        value = getattr(metrics, name)
+        figure = "-" if math.isnan(value) else f"{value:.4f}"
+        rows.append(f"{info.title:28}{figure:>14} {info.unit}".rstrip())
     rows.append(
         f"{speed.events} events in {speed.wall_s:.3f} s: {speed.us_per_event:.1f} us per event"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.training import Trained, choose_device, set_aside, train
-from lepton_rl.commands.evaluate import evaluate_policies, render
+from lepton_rl.commands.evaluate import evaluate_policies, render, write_evaluation
 from lepton_rl.commands.inputs import is_trace, open_with_log, raw_config
 from lepton_rl.commands.progress import log, progress_bar
 from lepton_rl.core.rules.backfill import Backfill
@@ -122,9 +122,8 @@ def run_training(
         f" (parity with torch {trained.manifest.parity:.2g})"
     )
     evaluation = _test(settings, whole, trained.policy_path)
+    write_evaluation(out, evaluation)
     text = render(evaluation, as_json=False)
-    _write(out / "evaluation.json", to_json(evaluation))
-    (out / "evaluation.txt").write_text(text, encoding="utf-8")
     if as_json:
         document = {
             **_summary(trained, time.monotonic() - began),
@@ -159,7 +158,3 @@ def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
         "interrupted": trained.interrupted,
         "wall_time_s": round(seconds, 1),
     }
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.sim.replay import Schedule, replay
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["Contender", "HeuristicContender", "check_backfill"]
+__all__ = ["Contender", "HeuristicContender", "check_backfill", "fingerprint_of"]
 
 
 def check_backfill(backfill: Backfill, blocking: bool) -> None:
@@ -69,6 +69,11 @@ class HeuristicContender:
     name: str
     rule: DispatchRule
 
+    @property
+    def fingerprint(self) -> str:
+        """What its schedules depend on."""
+        return f"heuristic {self.rule._replace(backfill=0)}"
+
     def schedule(self, window: Workload, cluster: Cluster, backfill: Backfill) -> Schedule:
         """See `Contender.schedule`.
 
@@ -79,3 +84,8 @@ class HeuristicContender:
         check_backfill(backfill, self.rule.blocking)
         rule = self.rule._replace(backfill=int(backfill))
         return replay(window.tasks, window.run_us, cluster, rule)
+
+
+def fingerprint_of(contender: Contender) -> str:
+    """What the schedules of a contender depend on, for keeping results; "" if it does not say."""
+    return str(getattr(contender, "fingerprint", ""))

@@ -42,6 +42,13 @@ class LearnedContender:
     name: str
     policy: HeadPolicy
 
+    @property
+    def fingerprint(self) -> str:
+        """What its schedules depend on; "" if the policy has no checksum."""
+        checksum = getattr(getattr(self.policy, "artifact", None), "sha256", "")
+        rules = f"{self.policy.place.name} {self.policy.may_wait}"
+        return f"policy {checksum} {rules}" if checksum else ""
+
     def schedule(self, window: Workload, cluster: Cluster, backfill: Backfill) -> Schedule:
         """See `Contender.schedule`.
 

@@ -46,6 +46,10 @@ class LearnedPolicy:
         self._buffers: dict[tuple[int, int], Observation] = {}
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
 
+    def __reduce__(self) -> tuple[type[LearnedPolicy], tuple[Artifact, Place, Backfill]]:
+        """In another process it begins with buffers of its own."""
+        return LearnedPolicy, (self.artifact, self.place, self.backfill)
+
     def reset(self) -> None:
         """Nothing is remembered between decisions."""
 

@@ -27,6 +27,7 @@ _PROGRESS_DTYPE = np.dtype(
         ("num_resting", np.int64),  # tasks stopped at this very instant
         ("cost", np.float64),  # objective accrued so far, summed over tasks
         ("reported", np.float64),  # the part of it that rewards have told so far
+        ("num_preempted", np.int64),  # runs stopped for other work
     ],
     align=True,
 )

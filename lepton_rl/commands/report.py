@@ -1,0 +1,1 @@
+"""`lepton-rl report`."""
