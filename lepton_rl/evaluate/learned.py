@@ -13,6 +13,7 @@ from lepton_rl.core.tables import View
 from lepton_rl.evaluate.contenders import check_backfill
 from lepton_rl.sim.batch import episode_rule
 from lepton_rl.sim.replay import replay_heads
+from lepton_rl.sim.world import World
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["HeadPolicy", "LearnedContender"]
@@ -49,12 +50,18 @@ class LearnedContender:
         rules = f"{self.policy.place.name} {self.policy.may_wait}"
         return f"policy {checksum} {rules}" if checksum else ""
 
-    def schedule(self, window: Workload, cluster: Cluster, backfill: Backfill) -> Schedule:
-        """See `Contender.schedule`.
+    def schedule(
+        self,
+        window: Workload,
+        cluster: Cluster,
+        backfill: Backfill,
+        world: World | None = None,
+    ) -> Schedule:
+        """See `Contender.schedule`; `world` is what happens beside arrivals and ends.
 
         Raises:
             StateError: a task can never start on this cluster.
         """
         check_backfill(backfill, blocking=False)
         rule = episode_rule(self.policy.place, backfill, may_wait=self.policy.may_wait)
-        return replay_heads(window.tasks, window.run_us, cluster, self.policy.head, rule)
+        return replay_heads(window.tasks, window.run_us, cluster, self.policy.head, rule, world)

@@ -59,9 +59,7 @@ class LearnedPolicy:
         Raises:
             InfeasibleDecisionError: the network gave no finite preference.
         """
-        obs = self._buffer(int(view.status["num_pending"][0]), len(view.nodes.rows))
-        may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
-        encode(view, 0, may_wait, obs)
+        obs = self.observe(view)
         logits = self.artifact.logits(obs.tasks, obs.nodes, obs.cluster, obs.action_mask)[0]
         slot = int(np.argmax(logits))
         if not np.isfinite(logits[slot]):
@@ -70,6 +68,13 @@ class LearnedPolicy:
                 " observation or the network is not finite"
             )
         return WAIT if slot == len(obs.window[0]) else int(obs.window[0, slot])
+
+    def observe(self, view: View) -> Observation:
+        """What the network sees, `(1, ...)`, in a buffer that the next call may overwrite."""
+        obs = self._buffer(int(view.status["num_pending"][0]), len(view.nodes.rows))
+        may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
+        encode(view, 0, may_wait, obs)
+        return obs
 
     def decide(self, view: View) -> Decision:
         """The next decision; see `core.policy.Policy`."""

@@ -67,6 +67,7 @@ def replay_heads(
     cluster: Cluster,
     choose_head: Callable[[View], int],
     rule: EpisodeRule,
+    world: World | None = None,
 ) -> Schedule:
     """Schedule all `tasks` with `choose_head` naming the task that comes first, at each decision.
 
@@ -76,11 +77,12 @@ def replay_heads(
         cluster: starts idle.
         choose_head: from a view (environment 0) to a local index, or WAIT.
         rule: placement and backfilling around the choice.
+        world: what happens beside arrivals and ends; None for nothing.
 
     Raises:
         StateError: a task never started, because the cluster cannot hold it.
     """
-    sim = empty_sim(tasks, run_us, node_table(cluster), 1, len(run_us), rule)
+    sim = empty_sim(tasks, run_us, node_table(cluster), 1, len(run_us), rule, world=world)
     reset(sim, 0, 0, len(run_us))
     settle(sim, 0, rule, rule.skip_forced)
     while not is_over(sim, 0):
