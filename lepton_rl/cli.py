@@ -182,13 +182,17 @@ def simulate(
     ] = "fcfs+easy",
     first: Annotated[int, typer.Option(help="First task.")] = 0,
     tasks: Annotated[int | None, typer.Option(help="Number of tasks; default all.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Write an animation of it: .gif, .apng or .png.")
+    ] = None,
     set_: WorkloadSetOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Run a workload through the real Scheduler with a simulated executor."""
     from lepton_rl.commands.simulate import run_simulation
 
-    typer.echo(run_simulation(workload, policy, first, tasks, set_ or [], as_json=json_), nl=False)
+    text = run_simulation(workload, policy, first, tasks, set_ or [], as_json=json_, record=record)
+    typer.echo(text, nl=False)
 
 
 @app.command()

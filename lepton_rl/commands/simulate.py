@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lepton_rl.commands.inputs import environment_for, open_with_log
+from lepton_rl.commands.progress import log
+from lepton_rl.commands.recording import RecordedPolicy, check_recording
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.policy import Policy
 from lepton_rl.evaluate import METRICS, measure
@@ -30,23 +32,32 @@ def run_simulation(
     overrides: Sequence[str] = (),
     *,
     as_json: bool,
+    record: Path | None = None,
 ) -> str:
     """Run tasks `first ..` of a workload through the Scheduler; returns what goes to stdout.
+
+    With `record`, an animation of it is written there.
 
     Raises:
         LeptonError: a file, name or number is wrong.
     """
+    if record is not None:
+        check_recording(record)
     environment = environment_for(workload, overrides)
     chosen = _policy(policy)
     whole = open_with_log(environment.workload)
     if not 0 <= first < len(whole):
         raise ConfigError(f"--first {first}: expected a task in 0..{len(whole) - 1}")
     window = whole.window(first, tasks if tasks is not None else len(whole) - first)
-    scheduler = Scheduler(window.cluster, chosen, event_batching=_batching(chosen))
+    watched = RecordedPolicy(chosen) if record is not None else None
+    scheduler = Scheduler(window.cluster, watched or chosen, event_batching=_batching(chosen))
     started_s = time.perf_counter()
     scheduler.submit_all(window)
     scheduler.run()
     speed = _Speed.of(scheduler, time.perf_counter() - started_s)
+    if watched is not None and record is not None:
+        watched.save(record)
+        log(f"recorded {len(watched.frames)} moments to {record}")
     metrics = measure(scheduler.schedule(), window, window.cluster)
     if as_json:
         figures = {

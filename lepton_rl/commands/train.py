@@ -10,7 +10,7 @@ from typing import Any
 
 from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.training import Trained, choose_device, set_aside, train
-from lepton_rl.commands.evaluate import evaluate_policies, render, write_evaluation
+from lepton_rl.commands.evaluate import evaluate_policies, render, searching, write_evaluation
 from lepton_rl.commands.inputs import is_trace, open_with_log, raw_config
 from lepton_rl.commands.progress import log, progress_bar
 from lepton_rl.core.rules.backfill import Backfill
@@ -20,6 +20,10 @@ from lepton_rl.policies.learned import load_policy
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["run_training", "train_config"]
+
+
+_HINDSIGHT = 100
+"""Replays a test window to search for the best schedule, for the distance to the limit."""
 
 
 def train_config(
@@ -145,7 +149,13 @@ def _test(settings: TrainConfig, workload: Workload, path: Path) -> Evaluation:
         train=environment.workload.train,
         validation=environment.workload.validation,
     )
-    return evaluate_policies(protocol, workload, [load_policy(path)], seed=settings.seed)
+    return evaluate_policies(
+        protocol,
+        workload,
+        [load_policy(path)],
+        seed=settings.seed,
+        hindsight=searching(_HINDSIGHT),
+    )
 
 
 def _summary(trained: Trained, seconds: float) -> dict[str, Any]:

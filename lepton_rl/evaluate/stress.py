@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,9 @@ Stressed = HeuristicContender | LearnedContender
 SCALES = (1, 2, 4, 8)
 """How many times the cluster and its tasks."""
 
+_REPLAYS = 3
+"""Of each size, of which the fastest counts: another program can only slow one down."""
+
 _SHARE = 0.05
 """Of the nodes that fail, and of the time for which each is down."""
 
@@ -76,7 +80,7 @@ class Scaled:
         name: the contender's.
         scale: how many times the cluster and its tasks.
         mean_bounded_slowdown: >= 1.
-        decision_us: real time for each task in us, the least of two replays; it depends on the
+        decision_us: real time for each task in us, the least of three replays; it depends on the
             machine.
     """
 
@@ -112,7 +116,7 @@ def measure_scaling(
         larger = scaled(window, scale)
         for contender in contenders:
             times_s = []
-            for _ in range(2):
+            for _ in range(_REPLAYS):
                 began_s = time.perf_counter()
                 schedule = contender.schedule(larger, larger.cluster, backfill)
                 times_s.append(time.perf_counter() - began_s)
@@ -157,7 +161,7 @@ def scaled(window: Workload, scale: int) -> Workload:
         return window
     rows = np.repeat(np.arange(len(window)), scale)
     copies = np.char.add(window.ids[rows], np.tile([f" {n}" for n in range(scale)], len(window)))
-    taken = {
+    taken: dict[str, Any] = {
         name: None if getattr(window, name) is None else getattr(window, name)[rows]
         for name in ("tenants", "waits_us", "task_classes")
     }

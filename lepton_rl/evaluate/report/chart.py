@@ -20,6 +20,7 @@ __all__ = ["Axis", "Chart", "Label", "box_mark", "line_mark", "rule_mark"]
 Floats = NDArray[np.float64]
 
 _SIZE = 1000.0
+_MOST_LABEL_PX = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Chart:
         y_title: beside the title.
         height_px: of the drawing.
         wide_labels: whether labels of y are names, which need more room.
+        ends: labels on the right, place in percent from the top.
         summary: what it shows, for those who cannot see it.
     """
 
@@ -56,7 +58,14 @@ class Chart:
     y_title: str = ""
     height_px: int = 200
     wide_labels: bool = False
+    ends: tuple[Label, ...] = ()
     summary: str = ""
+
+    @property
+    def label_px(self) -> int:
+        """Room for the labels of y where they are names."""
+        longest = max((len(label.text) for label in self.y_labels), default=0)
+        return min(_MOST_LABEL_PX, max(48, 7 * longest + 8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +108,8 @@ class Axis:
         """Round values on the axis."""
         if self.is_log:
             low, high = round(math.log10(self.low)), round(math.log10(self.high))
-            step = max(1, math.ceil((high - low) / (most - 1)))
-            return [10.0**power for power in range(low, high + 1, step)]
+            powers = range(low, high + 1, max(1, math.ceil((high - low) / (most - 1))))
+            return [10.0**power for power in powers]
         step = _round_step((self.high - self.low) / (most - 1))
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
@@ -128,7 +137,7 @@ def box_mark(x: float, y: float, width: float, height: float, colour: str, title
     tip = f"<title>{escape(title)}</title>" if title else ""
     return (
         f'<rect class="box {colour}" x="{_SIZE * x:.1f}" y="{_SIZE * y:.1f}"'
-        f' width="{max(0.6, _SIZE * width):.1f}" height="{_SIZE * height:.1f}">{tip}</rect>'
+        f' width="{max(2.0, _SIZE * width):.1f}" height="{_SIZE * height:.1f}">{tip}</rect>'
     )
 
 

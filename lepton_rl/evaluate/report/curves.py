@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lepton_rl.evaluate.report.evidence import Curve
 
@@ -32,11 +33,11 @@ def learning_curves(folder: Path) -> tuple[Curve, ...]:
     return tuple(_curves(events))
 
 
-def _curves(events: object) -> Iterator[Curve]:
-    tags = events.Tags()["scalars"]  # type: ignore[attr-defined]
+def _curves(events: Any) -> Iterator[Curve]:
+    tags = events.Tags()["scalars"]
     for tag, title in _SHOWN.items():
         if tag in tags:
-            points = events.Scalars(tag)  # type: ignore[attr-defined]
+            points = events.Scalars(tag)
             yield Curve(
                 title,
                 tuple(float(point.step) for point in points),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,7 +19,6 @@ __all__ = [
     "number_text",
     "queue_chart",
     "scale_chart",
-    "time_text",
     "utilisation_chart",
     "wait_chart",
     "whiskers",
@@ -31,12 +30,13 @@ SLOWDOWN_CLASSES = ((2.0, "below 2"), (10.0, "2 to 10"), (100.0, "10 to 100"), (
 """Upper ends of the bounded slowdowns that share a colour."""
 
 
-def time_text(seconds: float) -> str:
-    """A time with the unit that suits it: 30 s, 5 min, 12 h, 3 d."""
-    for length, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
-        if seconds >= 1.5 * length or seconds == length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"
+_ROUND_TIMES = (
+    (1.0, "1 s"),
+    (60.0, "1 min"),
+    (3_600.0, "1 h"),
+    (86_400.0, "1 d"),
+    (2_592_000.0, "30 d"),
+)
 
 
 def number_text(value: float) -> str:
@@ -60,9 +60,13 @@ def _time_axis(high_s: float) -> tuple[Axis, tuple[Label, ...]]:
     return axis, tuple(map(Label, places, texts))
 
 
-def _y_labels(axis: Axis, text: str = "number") -> tuple[Label, ...]:
-    write = {"number": number_text, "share": lambda v: f"{100 * v:.0f} %", "time": time_text}[text]
-    return tuple(Label(100 * (1 - axis.place(tick)), write(tick)) for tick in axis.ticks())
+def _y_labels(axis: Axis, write: Callable[[float], str] | None = None) -> tuple[Label, ...]:
+    text = number_text if write is None else write
+    return tuple(Label(100 * (1 - axis.place(tick)), text(tick)) for tick in axis.ticks())
+
+
+def _share_text(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 def _grid(y_labels: Sequence[Label]) -> str:
@@ -84,7 +88,7 @@ def utilisation_chart(shown: Sequence[Shown]) -> Chart:
     """Share of the busiest kind in use over time."""
     x, x_labels = _time_axis(max(each.times_s[-1] for each in shown))
     y = Axis(0.0, 1.0)
-    labels = _y_labels(y, "share")
+    labels = _y_labels(y, _share_text)
     series = [(each.name, each.times_s.tolist(), each.utilisation.tolist()) for each in shown]
     lines = _lines(series, x, y, steps=True)
     return Chart(
@@ -113,8 +117,8 @@ def wait_chart(shown: Sequence[Shown]) -> Chart:
     x = Axis.over(waits, is_log=True)
     x = Axis(1.0, max(10.0, x.high), True)
     y = Axis(0.0, 1.0)
-    labels = _y_labels(y, "share")
-    x_labels = tuple(Label(100 * x.place(t), time_text(t)) for t in x.ticks())
+    labels = _y_labels(y, _share_text)
+    x_labels = tuple(Label(100 * x.place(t), text) for t, text in _ROUND_TIMES if t <= x.high)
     series = []
     for each in shown:
         shares = np.arange(1, len(each.waits_s) + 1) / len(each.waits_s)
@@ -145,7 +149,7 @@ def scale_chart(scaling: Sequence[Scaled]) -> Chart:
     scales = sorted({each.scale for each in scaling})
     x = Axis(0.0, float(max(1, len(scales) - 1)))
     y = Axis.over(np.array([each.decision_us for each in scaling]), is_log=True)
-    labels = tuple(Label(100 * (1 - y.place(t)), f"{number_text(t)} us") for t in y.ticks())
+    labels = tuple(Label(100 * (1 - y.place(t)), f"{t:g}") for t in y.ticks())
     series = [
         (
             name,
@@ -156,8 +160,8 @@ def scale_chart(scaling: Sequence[Scaled]) -> Chart:
     ]
     x_labels = tuple(Label(100 * x.place(i), f"x {scale}") for i, scale in enumerate(scales))
     return Chart(
-        "Time for each task, by size", labels, x_labels, _grid(labels) + _lines(series, x, y),
-        _legend(names), x_title="times the cluster and its tasks", height_px=160,
+        "Time for each task", labels, x_labels, _grid(labels) + _lines(series, x, y),
+        _legend(names), x_title="times the cluster and its tasks", y_title="us", height_px=160,
     )  # fmt: skip
 
 
@@ -180,12 +184,18 @@ def bars(
         x_title=x_title,
         height_px=26 * count,
         wide_labels=True,
+        ends=tuple(map(Label, _middles(count), map(number_text, values.values()))),
     )
 
 
 def _names(names: Sequence[str]) -> tuple[Label, ...]:
     """One label a row, in its middle."""
-    return tuple(Label(100 * (row + 0.5) / len(names), name) for row, name in enumerate(names))
+    return tuple(map(Label, _middles(len(names)), names))
+
+
+def _middles(count: int) -> list[float]:
+    """Middles of `count` rows, in percent."""
+    return [100 * (row + 0.5) / count for row in range(count)]
 
 
 def whiskers(title: str, rows: Sequence[tuple[str, float, float, float, str]]) -> Chart:
@@ -232,9 +242,13 @@ def gantt_chart(name: str, gantt: Gantt) -> Chart:
         places = [(row + unit / units) / count for unit in range(1, units)]
         marks += [rule_mark(place, upright=False) for place in places]
     legend = tuple((f"d{i}", f"slowdown {text}") for i, (_, text) in enumerate(SLOWDOWN_CLASSES))
+    is_single = len(gantt.nodes) == 1
+    title = f"{name} on {gantt.nodes[0]}" if is_single else name
+    if gantt.hidden_nodes:
+        title += f" ({count} nodes that worked most, {gantt.hidden_nodes} not shown)"
     return Chart(
-        name,
-        _names(gantt.nodes),
+        title,
+        () if is_single else _names(gantt.nodes),
         x_labels,
         "".join(marks),
         legend,

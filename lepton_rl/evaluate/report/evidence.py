@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,8 +168,7 @@ class _Listening:
         chosen = self._policy.head(view)
         if int(view.status["num_pending"][0]) > 1:
             obs = self._policy.observe(view)
-            copy = Observation(*(each.copy() for each in obs))
-            self.seen.append((copy, _told(view, chosen)))
+            self.seen.append((deepcopy(obs), _told(view, chosen)))
         return chosen
 
 

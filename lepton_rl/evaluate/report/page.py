@@ -30,9 +30,8 @@ __all__ = ["Findings", "to_html"]
 _TEMPLATE = "page.html.j2"
 
 _TABLE = (
-    "p95_wait_s", "max_wait_s", "mean_turnaround_s", "p95_turnaround_s", "deadline_misses",
-    "jain_fairness", "utilisation", "device_utilisation", "fragmentation", "energy_kwh",
-    "preemptions",
+    "p95_wait_s", "max_wait_s", "mean_turnaround_s", "deadline_misses", "jain_fairness",
+    "utilisation", "device_utilisation", "fragmentation", "energy_kwh",
 )  # fmt: skip
 """Columns beside the headline and the decision time, where anything is known."""
 
@@ -222,7 +221,7 @@ def _efficiency_panel(setting: Mapping[str, Any], headline: str) -> dict[str, An
     figure = figure_text(headline, _figure(first, headline))
     text = f"{first['name']}: {METRICS[headline].title} {figure}"
     if bound > 0:
-        text += f", {_figure(first, headline) / bound:.3g} times what is proven to be out of reach"
+        text += f", {_figure(first, headline) / bound:.3g} times what no schedule can beat (proven)"
     spread = max(values.values()) > 20 * max(min(values.values()), 1e-9)
     positive = {name: value for name, value in values.items() if value > 0}
     chart = bars("", positive if spread else values, is_log=spread)
