@@ -271,5 +271,6 @@ def _percent(value: float) -> str:
 def _effects(evidence: Evidence | None) -> Any:
     if evidence is None or not evidence.effects:
         return None
-    strongest = dict(list(evidence.effects.items())[:_MOST_EFFECTS])
+    named = {name.removeprefix("task."): size for name, size in evidence.effects.items()}
+    strongest = dict(list(named.items())[:_MOST_EFFECTS])
     return bars("Mean size of the effect, in logits", strongest)
