@@ -27,7 +27,7 @@ from lepton_rl.evaluate import (
     to_json,
     to_text,
 )
-from lepton_rl.evaluate.backends import open_backend
+from lepton_rl.evaluate.backends import check_backend, open_backend
 from lepton_rl.evaluate.catalogue import protocol_info
 from lepton_rl.evaluate.cells import Runner, run_serially
 from lepton_rl.evaluate.fgd import FGD_SEEDS
@@ -70,6 +70,9 @@ class Execution:
         backend: one of `BACKENDS`.
         out: folder for documents and finished cells; None to keep nothing.
         resume: take what an earlier evaluation in `out` has finished.
+
+    Raises:
+        ConfigError: an unknown backend, no workers, or `resume` without `out`.
     """
 
     jobs: int = 1
@@ -77,15 +80,19 @@ class Execution:
     out: Path | None = None
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        check_backend(self.backend, self.jobs)
+        if self.resume and self.out is None:
+            raise ConfigError("--resume: say what to go on with: --out and the folder")
+
     @contextmanager
     def runner(self) -> Iterator[Runner]:
         """Runs cells until the context ends.
 
         Raises:
-            ConfigError: see `open_backend`; or --resume without --out.
+            ConfigError: Ray is not installed.
+            InputFileError: the kept cells are something else.
         """
-        if self.resume and self.out is None:
-            raise ConfigError("--resume: say what to go on with: --out and the folder")
         with open_backend(self.backend, self.jobs) as runner:
             if self.out is None:
                 yield runner

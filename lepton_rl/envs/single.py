@@ -143,7 +143,7 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
             return int(self.simulator.checked(np.expand_dims(action, 0))[0])
         return int(action)
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The picture, `(360, 640, 3)` uint8; None without a render mode.
 
         Raises:

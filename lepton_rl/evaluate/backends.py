@@ -17,7 +17,7 @@ from lepton_rl.core.naming import did_you_mean
 from lepton_rl.evaluate.cells import Cell, CellResult, Runner, run_cell, run_serially
 from lepton_rl.evaluate.kept import from_plain, to_plain
 
-__all__ = ["BACKENDS", "open_backend"]
+__all__ = ["BACKENDS", "check_backend", "open_backend"]
 
 BACKENDS = ("processes", "ray")
 
@@ -37,13 +37,22 @@ def open_backend(name: str, jobs: int) -> AbstractContextManager[Runner]:
     Raises:
         ConfigError: an unknown backend, no workers, or Ray is not installed.
     """
+    check_backend(name, jobs)
+    if name == "ray":
+        return _ray(jobs)
+    return nullcontext(run_serially) if jobs == 1 else _processes(jobs)
+
+
+def check_backend(name: str, jobs: int) -> None:
+    """Refuse what `open_backend` would, before anything is loaded.
+
+    Raises:
+        ConfigError: an unknown backend, or no workers.
+    """
     if name not in BACKENDS:
         raise ConfigError(f"--backend {name}: unknown backend; {did_you_mean(name, BACKENDS)}")
     if jobs < 1:
         raise ConfigError(f"--jobs {jobs}: expected at least 1")
-    if name == "ray":
-        return _ray(jobs)
-    return nullcontext(run_serially) if jobs == 1 else _processes(jobs)
 
 
 @contextmanager
