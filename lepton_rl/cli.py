@@ -122,11 +122,16 @@ def sweep(
 
 @app.command()
 def evaluate(
-    workload: WorkloadOption = "hpc",
+    workload: Annotated[
+        str | None,
+        typer.Option("--workload", help="A trace or a configuration's name; default hpc."),
+    ] = None,
     policy: Annotated[
         list[Path] | None, typer.Option("--policy", help="A trained policy; repeatable.")
     ] = None,
-    protocol: Annotated[str, typer.Option(help="heldout or rlscheduler.")] = "heldout",
+    protocol: Annotated[
+        str, typer.Option(help="Which protocol; `lepton-rl protocols` lists them.")
+    ] = "heldout",
     split: Annotated[str, typer.Option(help="heldout: train, validation or test.")] = "test",
     windows: Annotated[int | None, typer.Option(help="heldout: at most so many windows.")] = None,
     length: Annotated[int, typer.Option(help="heldout: tasks of a window.")] = 256,
@@ -136,12 +141,25 @@ def evaluate(
     heuristic: Annotated[
         list[str] | None, typer.Option("--heuristic", help="Only these; default all. Repeatable.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="LEPTON_DATA", help="fgd, gpu-training, requests: where traces are."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="fgd: runs of each rule.")] = 10,
+    hindsight: Annotated[
+        int,
+        typer.Option(min=0, help="Replays a window to search for the best schedule; 0 for none."),
+    ] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes that share the work.")] = 1,
+    backend: Annotated[str, typer.Option(help="processes or ray.")] = "processes",
+    out: Annotated[Path | None, typer.Option(help="Folder for results, for a report.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --out.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
     set_: WorkloadSetOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Compare policies and heuristics on the same windows and say who wins."""
-    from lepton_rl.commands.evaluate import EvaluateRequest, run_evaluation
+    from lepton_rl.commands.evaluate import EvaluateRequest, Execution, run_evaluation
 
     request = EvaluateRequest(
         workload=workload,
@@ -154,8 +172,33 @@ def evaluate(
         heuristics=tuple(heuristic or ()),
         seed=seed,
         overrides=tuple(set_ or ()),
+        data=data,
+        seeds=seeds,
+        hindsight=hindsight,
     )
-    typer.echo(run_evaluation(request, as_json=json_), nl=False)
+    execution = Execution(jobs, backend, out, resume)
+    typer.echo(run_evaluation(request, execution, as_json=json_), nl=False)
+
+
+@app.command()
+def protocols(json_: JsonOption = False) -> None:
+    """List the protocols of evaluate: name, version, what each measures and on what."""
+    from lepton_rl.commands.trace_sets import list_protocols
+
+    typer.echo(list_protocols(as_json=json_), nl=False)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder that train or evaluate --out has left.")],
+    format_: Annotated[str, typer.Option("--format", help="html, json, csv or md.")] = "html",
+    out: Annotated[Path | None, typer.Option(help="File to write; default in the folder.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Write one page about a run: verdict, figures with intervals, schedules, explanations."""
+    from lepton_rl.commands.report import run_report
+
+    typer.echo(run_report(run, format_, out, as_json=json_), nl=False)
 
 
 @app.command()
@@ -166,13 +209,17 @@ def simulate(
     ] = "fcfs+easy",
     first: Annotated[int, typer.Option(help="First task.")] = 0,
     tasks: Annotated[int | None, typer.Option(help="Number of tasks; default all.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Write an animation of it: .gif, .apng or .png.")
+    ] = None,
     set_: WorkloadSetOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Run a workload through the real Scheduler with a simulated executor."""
     from lepton_rl.commands.simulate import run_simulation
 
-    typer.echo(run_simulation(workload, policy, first, tasks, set_ or [], as_json=json_), nl=False)
+    text = run_simulation(workload, policy, first, tasks, set_ or [], as_json=json_, record=record)
+    typer.echo(text, nl=False)
 
 
 @app.command()

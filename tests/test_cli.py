@@ -34,6 +34,8 @@ COMMANDS = (
     ["explain"],
     ["replay"],
     ["serve"],
+    ["protocols"],
+    ["report"],
     ["workload"],
     ["workload", "describe"],
     ["workload", "convert"],
@@ -784,3 +786,61 @@ def test_a_reader_that_goes_away_is_no_error(tiny: str) -> None:
     process.stderr.close()
 
     assert b"Traceback" not in err
+
+
+# Protocols, recorded episodes, long evaluations
+
+
+def test_protocols_are_listed(call: Callable[..., Output]) -> None:
+    code, out, _ = call("protocols")
+    assert code == 0
+    assert "rlscheduler v1" in out
+    assert "fgd v1" in out
+    code, out, _ = call("protocols", "--json")
+    assert {"heldout", "gpu-training", "requests"} <= {each["name"] for each in json.loads(out)}
+
+
+def test_protocols_with_traces_of_their_own(call: Callable[..., Output], tmp_path: Path) -> None:
+    require_refusal(
+        call("evaluate", "--protocol", "fgd", "--data", tmp_path), 2, "no openb_pod_list"
+    )
+    output = call("evaluate", "--protocol", "requests", "--workload", "quick", "--data", tmp_path)
+    require_refusal(output, 2, "protocol requests brings its own traces")
+
+
+def test_the_packing_protocol_prints_published_means(
+    call: Callable[..., Output], trace_dir: Path, tmp_path: Path
+) -> None:
+    for name in ("openb_pod_list_default.csv.gz", "openb_node_list_gpu_node.csv"):
+        if not (trace_dir / "openb" / name).is_file():
+            pytest.skip(f"no {name}")
+        (tmp_path / name).symlink_to(trace_dir / "openb" / name)
+    code, out, _ = call("evaluate", "--protocol", "fgd", "--data", tmp_path, "--seeds", 1)
+    assert code == 0
+    assert "protocol fgd v1" in out
+    assert out.count("openb_pod_list_default") == 6
+
+
+def test_an_episode_is_recorded(call: Callable[..., Output], tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed (extra report)")
+    work, film = trace(tmp_path / "log.swf", steady(40)), tmp_path / "film.gif"
+    code, _, err = call("simulate", "--workload", work, "--policy", "sjf", "--record", film)
+    assert code == 0, err
+    with image.open(film) as opened:
+        assert opened.size == (640, 360)
+        assert opened.n_frames > 1
+    refused = call("simulate", "--workload", work, "--record", tmp_path / "film.mp4")
+    require_refusal(refused, 2, "expected a file ending in .gif, .apng, .png")
+
+
+def test_evaluations_are_kept_and_resumed(call: Callable[..., Output], tmp_path: Path) -> None:
+    work, out = trace(tmp_path / "log.swf", steady(200)), tmp_path / "out"
+    options = ["--length", "16", "--heuristic", "fcfs", "--heuristic", "sjf", "--hindsight", "5"]
+    first = call("evaluate", "--workload", work, *options, "--out", out)
+    again = call("evaluate", "--workload", work, *options, "--out", out, "--resume")
+    assert first[0] == again[0] == 0
+    assert first[1] == again[1] == (out / "evaluation.txt").read_text(encoding="utf-8")
+    assert "6 cells are finished" in again[2]
+    assert "hindsight (found)" in first[1]
+    require_refusal(call("evaluate", "--workload", work, "--resume"), 2, "--resume: say what")
+    require_refusal(call("evaluate", "--backend", "rai", "--workload", work), 2, "did you mean")

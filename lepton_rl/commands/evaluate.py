@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from lepton_rl.commands.inputs import environment_for, open_with_log
-from lepton_rl.commands.progress import progress_bar
+from lepton_rl.commands.progress import log, progress_bar
+from lepton_rl.commands.trace_sets import run_packing, run_trace_set
 from lepton_rl.core.errors import ConfigError
-from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.envs.config import EnvironmentConfig
@@ -24,14 +27,33 @@ from lepton_rl.evaluate import (
     to_json,
     to_text,
 )
+from lepton_rl.evaluate.backends import check_backend, open_backend
+from lepton_rl.evaluate.catalogue import protocol_info
+from lepton_rl.evaluate.cells import Runner, run_serially
+from lepton_rl.evaluate.fgd import FGD_SEEDS
+from lepton_rl.evaluate.hindsight import Hindsight
+from lepton_rl.evaluate.kept import KeptCells
 from lepton_rl.evaluate.learned import LearnedContender
+from lepton_rl.evaluate.trace_sets import TRACE_SETS
 from lepton_rl.policies.learned import LearnedPolicy, load_policy
 from lepton_rl.policies.registry import BASELINES, rule_of
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["EvaluateRequest", "evaluate_policies", "run_evaluation"]
+__all__ = [
+    "SOURCE_FILE",
+    "EvaluateRequest",
+    "Execution",
+    "evaluate_policies",
+    "render",
+    "run_evaluation",
+    "searching",
+    "write_evaluation",
+]
 
-_PROTOCOLS = ("heldout", "rlscheduler")
+CELLS_FILE = "cells.jsonl"
+SOURCE_FILE = "evaluated.yaml"
+
+
 _BACKFILLS = {
     "none": Backfill.NONE,
     "easy": Backfill.EASY,
@@ -40,10 +62,55 @@ _BACKFILLS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Execution:
+    """How cells are run; figures do not depend on it.
+
+    Attributes:
+        jobs: workers (>= 1).
+        backend: one of `BACKENDS`.
+        out: folder for documents and finished cells; None to keep nothing.
+        resume: take what an earlier evaluation in `out` has finished.
+
+    Raises:
+        ConfigError: an unknown backend, no workers, or `resume` without `out`.
+    """
+
+    jobs: int = 1
+    backend: str = "processes"
+    out: Path | None = None
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        check_backend(self.backend, self.jobs)
+        if self.resume and self.out is None:
+            raise ConfigError("--resume: say what to go on with: --out and the folder")
+
+    @contextmanager
+    def runner(self) -> Iterator[Runner]:
+        """Runs cells until the context ends.
+
+        Raises:
+            ConfigError: Ray is not installed.
+            InputFileError: the kept cells are something else.
+        """
+        with open_backend(self.backend, self.jobs) as runner:
+            if self.out is None:
+                yield runner
+                return
+            path = self.out / CELLS_FILE
+            if not self.resume:
+                path.unlink(missing_ok=True)
+            kept = KeptCells(runner, path)
+            if len(kept):
+                log(f"{path}: {len(kept)} cells are finished and not run again")
+            yield kept
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateRequest:
     """What to evaluate; see the options of the command."""
 
-    workload: str
+    workload: str | None
     policies: tuple[Path, ...]
     protocol: str
     split: str
@@ -53,18 +120,24 @@ class EvaluateRequest:
     heuristics: tuple[str, ...]
     seed: int
     overrides: tuple[str, ...] = ()
+    data: Path | None = None
+    seeds: int = FGD_SEEDS
+    hindsight: int = 0
 
 
-def run_evaluation(request: EvaluateRequest, *, as_json: bool) -> str:
+def run_evaluation(
+    request: EvaluateRequest, execution: Execution | None = None, *, as_json: bool
+) -> str:
     """Evaluate and return what goes to stdout.
 
     Raises:
         LeptonError: a file, name or setting is wrong.
     """
-    if request.protocol not in _PROTOCOLS:
-        hint = did_you_mean(request.protocol, _PROTOCOLS)
-        raise ConfigError(f"--protocol {request.protocol}: unknown protocol; {hint}")
-    environment = environment_for(request.workload, request.overrides)
+    protocol_info(request.protocol)
+    execution = execution or Execution()
+    if request.protocol == "fgd" or request.protocol in TRACE_SETS:
+        return _on_traces(request, execution, as_json=as_json)
+    environment = environment_for(request.workload or "hpc", request.overrides)
     policies = [load_policy(path) for path in request.policies]
     rules = {spec: _order(spec) for spec in request.heuristics or BASELINES}
     workload = open_with_log(environment.workload)
@@ -73,8 +146,50 @@ def run_evaluation(request: EvaluateRequest, *, as_json: bool) -> str:
         if request.protocol == "rlscheduler"
         else _heldout(request, environment, workload)
     )
-    evaluation = evaluate_policies(protocol, workload, policies, rules, seed=request.seed)
+    with execution.runner() as runner:
+        evaluation = evaluate_policies(
+            protocol,
+            workload,
+            policies,
+            rules,
+            seed=request.seed,
+            runner=runner,
+            hindsight=searching(request.hindsight),
+        )
+    if execution.out is not None:
+        write_evaluation(execution.out, evaluation)
+        write_source(execution.out, environment, request.policies)
     return render(evaluation, as_json=as_json)
+
+
+def searching(evaluations: int) -> Hindsight | None:
+    """The search of `--hindsight N`; None for 0.
+
+    Raises:
+        ConfigError: below 0.
+    """
+    return Hindsight(evaluations) if evaluations else None
+
+
+def _on_traces(request: EvaluateRequest, execution: Execution, *, as_json: bool) -> str:
+    if request.workload is not None or request.policies:
+        named = "--workload" if request.workload is not None else "--policy"
+        raise ConfigError(
+            f"{named}: protocol {request.protocol} brings its own traces and heuristics; name the"
+            " folder of the traces with --data"
+        )
+    folder = request.data if request.data is not None else Path()
+    if request.protocol == "fgd":
+        return run_packing(folder, request.seeds, as_json=as_json)
+    with execution.runner() as runner:
+        return run_trace_set(
+            TRACE_SETS[request.protocol],
+            folder,
+            Bootstrap(seed=request.seed),
+            searching(request.hindsight),
+            runner,
+            as_json=as_json,
+        )
 
 
 def evaluate_policies(
@@ -84,6 +199,8 @@ def evaluate_policies(
     rules: dict[str, DispatchRule] | None = None,
     *,
     seed: int = 0,
+    runner: Runner = run_serially,
+    hindsight: Hindsight | None = None,
 ) -> Evaluation:
     """Run `protocol` with a progress bar; heuristics default to all baselines."""
     contenders = [LearnedContender(_unique(policies, i), p) for i, p in enumerate(policies)]
@@ -95,7 +212,26 @@ def evaluate_policies(
             contenders,
             bootstrap=Bootstrap(seed=seed),
             progress=report,
+            runner=runner,
+            hindsight=hindsight,
         )
+
+
+def write_evaluation(out: Path, evaluation: Evaluation) -> None:
+    """`evaluation.json` and `evaluation.txt` in the folder of a run."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "evaluation.json").write_text(render(evaluation, as_json=True), encoding="utf-8")
+    (out / "evaluation.txt").write_text(render(evaluation, as_json=False), encoding="utf-8")
+
+
+def write_source(out: Path, environment: EnvironmentConfig, policies: Sequence[Path]) -> None:
+    """`evaluated.yaml`: what a report needs to replay windows of this evaluation."""
+    source = {
+        "environment": environment.model_dump(mode="json"),
+        "policies": [str(path.absolute()) for path in policies],
+    }
+    text = yaml.safe_dump(source, sort_keys=False, allow_unicode=True)
+    (out / SOURCE_FILE).write_text(text, encoding="utf-8")
 
 
 def render(evaluation: Evaluation, *, as_json: bool) -> str:

@@ -12,7 +12,7 @@ from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.distributed import is_first
 from lepton_rl.agents.run_folder import set_aside
 from lepton_rl.agents.training import Trained, choose_device, train
-from lepton_rl.commands.evaluate import evaluate_policies, render
+from lepton_rl.commands.evaluate import evaluate_policies, render, searching, write_evaluation
 from lepton_rl.commands.inputs import is_trace, open_with_log, raw_config
 from lepton_rl.commands.progress import log, progress_bar
 from lepton_rl.core.rules.backfill import Backfill
@@ -22,6 +22,10 @@ from lepton_rl.policies.learned import load_policy
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["run_training", "train_config"]
+
+
+_HINDSIGHT = 100
+"""Replays a test window to search for the best schedule, for the distance to the limit."""
 
 
 def train_config(
@@ -126,9 +130,8 @@ def run_training(
         f" (parity with torch {trained.manifest.parity:.2g})"
     )
     evaluation = _test(settings, whole, trained.policy_path)
+    write_evaluation(out, evaluation)
     text = render(evaluation, as_json=False)
-    _write(out / "evaluation.json", to_json(evaluation))
-    (out / "evaluation.txt").write_text(text, encoding="utf-8")
     if as_json:
         document = {
             **_summary(trained, time.monotonic() - began),
@@ -150,7 +153,13 @@ def _test(settings: TrainConfig, workload: Workload, path: Path) -> Evaluation:
         train=environment.workload.train,
         validation=environment.workload.validation,
     )
-    return evaluate_policies(protocol, workload, [load_policy(path)], seed=settings.seed)
+    return evaluate_policies(
+        protocol,
+        workload,
+        [load_policy(path)],
+        seed=settings.seed,
+        hindsight=searching(_HINDSIGHT),
+    )
 
 
 def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
@@ -163,7 +172,3 @@ def _summary(trained: Trained, seconds: float) -> dict[str, Any]:
         "interrupted": trained.interrupted,
         "wall_time_s": round(seconds, 1),
     }
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")

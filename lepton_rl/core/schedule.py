@@ -19,9 +19,11 @@ class Schedule:
         start_us: `(N,)` start times, -1 for a task that has not started.
         end_us: `(N,)` end times, -1 for a task that has not ended.
         nodes: `(N, G)` node index of each replica, -1 beyond the gang.
+        num_preemptions: runs that were stopped for other work.
     """
 
     submit_us: NDArray[np.int64]
     start_us: NDArray[np.int64]
     end_us: NDArray[np.int64]
     nodes: NDArray[np.int64]
+    num_preemptions: int = 0

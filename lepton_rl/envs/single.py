@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.core.errors import StateError
+from lepton_rl.encoding.picture import draw_view
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.envs.spaces import (
     action_space,
     observation_space,
     observed,
-    refuse_rendering,
+    require_render_mode,
 )
 
 __all__ = ["SchedulingEnv"]
@@ -67,21 +68,22 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
     Reset options: `{"first_row": row}` begins at that task of the workload instead of a random one
     of the split.
 
-    There is nothing to render yet.
+    `render()` gives a picture of cluster and queue, `(360, 640, 3)` uint8, with
+    `render_mode="rgb_array"`; `encoding.picture` says what it shows.
 
     Versions: v0, first.
 
     Args:
         config: settings, or a mapping of them; see `EnvironmentConfig`.
         episodes: where windows come from; default as configured.
-        render_mode: None.
+        render_mode: None or rgb_array.
         **settings: single settings on top of `config`, each replacing a whole entry.
 
     Raises:
         LeptonError: settings or workload cannot be used.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium's own type
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 12}  # noqa: RUF012 - gymnasium's own type
 
     def __init__(
         self,
@@ -91,7 +93,8 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
-        refuse_rendering(render_mode)
+        require_render_mode(render_mode, self.metadata["render_modes"])
+        self.render_mode = render_mode
         self.config = EnvironmentConfig.of(config, settings)
         self.episodes = episodes if episodes is not None else Episodes.of(self.config)
         self.simulator = self.episodes.simulator(self.config, batch=1)
@@ -145,6 +148,15 @@ class SchedulingEnv(gymnasium.Env[Obs, np.int64]):
         if type(action) is not int and type(action) is not np.int64:
             return int(self.simulator.checked(np.expand_dims(action, 0))[0])
         return int(action)
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The picture, `(360, 640, 3)` uint8; None without a render mode.
+
+        Raises:
+            StateError: the environment is closed.
+        """
+        self._require_open()
+        return draw_view(self.simulator.sim.state) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """After this, `reset` and `step` raise `StateError`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ __all__ = [
     "observation_of",
     "observation_space",
     "observed",
-    "refuse_rendering",
     "replace_masked",
+    "require_render_mode",
 ]
 
 
@@ -81,11 +82,12 @@ def replace_masked(
     return np.where(allowed, actions, mask.argmax(axis=1)), ~allowed
 
 
-def refuse_rendering(render_mode: object) -> None:
-    """Refuse a render mode: the environments have none yet.
+def require_render_mode(render_mode: object, modes: Sequence[str]) -> None:
+    """Refuse a render mode that an environment does not have.
 
     Raises:
-        ConfigError: it is not None.
+        ConfigError: it is neither None nor one of `modes`.
     """
-    if render_mode is not None:
-        raise ConfigError(f"environment: render_mode must be None, got {shown(render_mode)}")
+    if render_mode is not None and render_mode not in modes:
+        expected = " or ".join(["None", *modes])
+        raise ConfigError(f"environment: render_mode must be {expected}, got {shown(render_mode)}")

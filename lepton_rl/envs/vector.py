@@ -20,8 +20,8 @@ from lepton_rl.envs.spaces import (
     action_space,
     observation_of,
     observation_space,
-    refuse_rendering,
     replace_masked,
+    require_render_mode,
 )
 
 __all__ = ["SchedulingVectorEnv"]
@@ -74,7 +74,7 @@ class SchedulingVectorEnv(VectorEnv[Obs, NDArray[np.int64], NDArray[Any]]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         **settings: Any,
     ) -> None:
-        refuse_rendering(render_mode)
+        require_render_mode(render_mode, [])
         self.config = EnvironmentConfig.of(config, settings)
         self.episodes = episodes if episodes is not None else Episodes.of(self.config)
         self.simulator = self.episodes.simulator(self.config, batch=num_envs)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 
-from lepton_rl.core.errors import ConfigError, StateError
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.backfill import Backfill
+from lepton_rl.evaluate.bounds import proven_bounds
+from lepton_rl.evaluate.cells import Cell, CellResult, Runner, run_serially
 from lepton_rl.evaluate.contenders import Contender, HeuristicContender
-from lepton_rl.evaluate.metrics import Metrics, measure, metric_info
+from lepton_rl.evaluate.hindsight import SEARCHED, Hindsight, HindsightContender
+from lepton_rl.evaluate.metrics import metric_info
 from lepton_rl.evaluate.results import Pair, Result
 from lepton_rl.evaluate.statistics import Bootstrap, paired_difference
 from lepton_rl.evaluate.validity import check_cluster
@@ -38,6 +45,8 @@ class Comparison:
         results: best first.
         pairs: each learned contender against each heuristic, both best first. The best heuristic
             is chosen on these same windows, which favours it, not the learned policy.
+        limits: what could be done at best, no policies: the best schedules found in hindsight and
+            the proven bounds; empty where nobody asked.
     """
 
     headline: str
@@ -46,6 +55,7 @@ class Comparison:
     bootstrap: Bootstrap
     results: tuple[Result, ...]
     pairs: tuple[Pair, ...]
+    limits: tuple[Result, ...] = ()
 
     @property
     def heuristics(self) -> tuple[Result, ...]:
@@ -96,6 +106,8 @@ def compare(
     headline: str = HEADLINE,
     bootstrap: Bootstrap | None = None,
     progress: Progress | None = None,
+    runner: Runner = run_serially,
+    hindsight: Hindsight | None = None,
 ) -> Comparison:
     """Let each contender schedule each window.
 
@@ -106,7 +118,9 @@ def compare(
         cluster: starts idle in each window; by default the windows' own.
         headline: metric that ranks; one that is averaged over windows.
         bootstrap: how to make the intervals.
-        progress: told after each schedule.
+        progress: told after each schedule; searches in hindsight come last, one a window.
+        runner: where schedules are made; figures do not depend on it.
+        hindsight: how long to search for the best schedule; None for no limits.
 
     Raises:
         ConfigError: nothing to compare, names that repeat, an unfit headline, or windows that were
@@ -117,22 +131,84 @@ def compare(
     _check_request(contenders, windows, headline)
     for window in windows:
         check_cluster(window, cluster or window.cluster)
-    total = len(contenders) * len(windows)
-    results: list[Result] = []
-    for contender in contenders:
-        per_window: list[Metrics] = []
-        for window in windows:
-            per_window.append(_measured(contender, window, cluster or window.cluster, backfill))
-            if progress is not None:
-                done = len(results) * len(windows) + len(per_window)
-                progress(done, total, f"{contender.name} on {window.name}")
-        is_heuristic = isinstance(contender, HeuristicContender)
-        results.append(Result(contender.name, is_heuristic, tuple(per_window)))
+    cells = [
+        Cell(contender, window, cluster or window.cluster, backfill)
+        for contender in contenders
+        for window in windows
+    ]
+    searches = len(windows) if hindsight is not None and headline in SEARCHED else 0
+    tell = _told(progress, len(cells) + searches)
+    found = _collected(runner, cells, tell)
+    rows = [found[i : i + len(windows)] for i in range(0, len(found), len(windows))]
+    results = [_result(c, row) for c, row in zip(contenders, rows, strict=True)]
+    limits: tuple[Result, ...] = ()
+    if hindsight is not None:
+        best = _best_of_each_window(results, headline)
+        starts = [cells[who * len(windows) + w] for w, who in enumerate(best)]
+        limits = tuple(_limits(runner, starts, headline, hindsight, tell))
     ranked = tuple(_ranked(results, headline))
     bootstrap = bootstrap or Bootstrap()
     names = tuple(window.name for window in windows)
     pairs = tuple(_pairs(ranked, headline, bootstrap))
-    return Comparison(headline, backfill, names, bootstrap, ranked, pairs)
+    return Comparison(headline, backfill, names, bootstrap, ranked, pairs, limits)
+
+
+def _told(progress: Progress | None, total: int) -> Callable[[str], None]:
+    """Counts what is done."""
+    counter = count(1)
+
+    def tell(what: str) -> None:
+        if progress is not None:
+            progress(next(counter), total, what)
+
+    return tell
+
+
+def _collected(
+    runner: Runner, cells: Sequence[Cell], tell: Callable[[str], None]
+) -> list[CellResult]:
+    """Results in the order of the cells, in whatever order they come."""
+    found: dict[int, CellResult] = {}
+    for position, result in runner(cells):
+        found[position] = result
+        tell(cells[position].title)
+    return [found[position] for position in range(len(cells))]
+
+
+def _result(contender: Contender, row: Sequence[CellResult]) -> Result:
+    return Result(
+        contender.name,
+        isinstance(contender, HeuristicContender),
+        tuple(each.metrics for each in row),
+        min(each.decision_us for each in row),
+    )
+
+
+def _best_of_each_window(results: Sequence[Result], headline: str) -> NDArray[np.int64]:
+    """`(W,)` which contender has the best figure in each window."""
+    sign = 1 if metric_info(headline).lower_is_better else -1
+    figures = np.stack([sign * result.values(headline) for result in results])
+    best: NDArray[np.int64] = np.argmin(figures, axis=0)
+    return best
+
+
+def _limits(
+    runner: Runner,
+    starts: Sequence[Cell],
+    headline: str,
+    hindsight: Hindsight,
+    tell: Callable[[str], None],
+) -> Iterator[Result]:
+    """What could be done at best in each window, of which the best contender's cell is given."""
+    if headline in SEARCHED:
+        searches = [
+            replace(cell, contender=HindsightContender(cell.contender, headline, hindsight))
+            for cell in starts
+        ]
+        found = _collected(runner, searches, tell)
+        yield Result("hindsight (found)", False, tuple(each.metrics for each in found))
+    bounds = tuple(proven_bounds(cell.window, cell.cluster) for cell in starts)
+    yield Result("bound (proven)", False, bounds)
 
 
 def _check_request(
@@ -152,15 +228,6 @@ def _check_request(
             f"compare: the headline must be averaged over windows, {headline!r} is not; use"
             " 'p95_wait_s', or read it from the table"
         )
-
-
-def _measured(
-    contender: Contender, window: Workload, cluster: Cluster, backfill: Backfill
-) -> Metrics:
-    try:
-        return measure(contender.schedule(window, cluster, backfill), window, cluster)
-    except StateError as error:
-        raise StateError(f"{contender.name} on {window.name}: {error}") from error
 
 
 def _ranked(results: Sequence[Result], headline: str) -> list[Result]:

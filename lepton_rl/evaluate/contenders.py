@@ -10,9 +10,10 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.sim.replay import Schedule, replay
+from lepton_rl.sim.world import World
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["Contender", "HeuristicContender", "check_backfill"]
+__all__ = ["Contender", "HeuristicContender", "check_backfill", "fingerprint_of"]
 
 
 def check_backfill(backfill: Backfill, blocking: bool) -> None:
@@ -69,8 +70,19 @@ class HeuristicContender:
     name: str
     rule: DispatchRule
 
-    def schedule(self, window: Workload, cluster: Cluster, backfill: Backfill) -> Schedule:
-        """See `Contender.schedule`.
+    @property
+    def fingerprint(self) -> str:
+        """What its schedules depend on."""
+        return f"heuristic {self.rule._replace(backfill=0)}"
+
+    def schedule(
+        self,
+        window: Workload,
+        cluster: Cluster,
+        backfill: Backfill,
+        world: World | None = None,
+    ) -> Schedule:
+        """See `Contender.schedule`; `world` is what happens beside arrivals and ends.
 
         Raises:
             ConfigError: the rule cannot be combined with this backfilling.
@@ -78,4 +90,9 @@ class HeuristicContender:
         """
         check_backfill(backfill, self.rule.blocking)
         rule = self.rule._replace(backfill=int(backfill))
-        return replay(window.tasks, window.run_us, cluster, rule)
+        return replay(window.tasks, window.run_us, cluster, rule, world=world)
+
+
+def fingerprint_of(contender: Contender) -> str:
+    """What the schedules of a contender depend on, for keeping results; "" if it does not say."""
+    return str(getattr(contender, "fingerprint", ""))

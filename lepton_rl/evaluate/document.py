@@ -1,21 +1,23 @@
 """Results as a document for programs.
 
-    schema_version   1; counts up when a key changes its meaning or goes away
+    schema_version   2; counts up when a key changes its meaning or goes away
     protocol         {name, version, notes}
     workload         name
     headline         metric that ranks
     metrics          name -> {title, unit, lower_is_better, over_windows}, see `MetricInfo`
     windows          [{first_task, num_tasks}]
     bootstrap        {level, resamples, seed}
-    settings         [{name, title, backfill, blocking, contenders, quoted, differences, verdict}]
+    settings         [{name, title, backfill, blocking, contenders, limits, quoted, differences,
+                     verdict}]
 
-A contender is `{rank, name, is_heuristic, figures, per_window}`, best first: `figures` has one
-figure a metric, `per_window` a list of them in the order of `windows`. A quoted figure is
-`{name, metric, value, note}`. A difference is that of a learned policy to a heuristic by the
-headline metric: `{ours, theirs, num_windows, difference, difference_interval, relative,
-relative_interval, verdict, note}`, intervals as `[low, high]`; what is missing is null and `note`
-says why. `verdict` is one sentence. Units are those of `metrics`; shares and `relative` are
-fractions.
+A contender is `{rank, name, is_heuristic, figures, per_window, decision_us}`, best first: `figures`
+has one figure a metric, `per_window` a list of them in the order of `windows`, null where the
+metric does not apply; `decision_us` is real time for each task. `limits` are no policies: `{name,
+figures, per_window}` of what could be done at best. A quoted figure is `{name, metric, value,
+note}`. A difference is that of a learned policy to a heuristic by the headline metric: `{ours,
+theirs, num_windows, difference, difference_interval, relative, relative_interval, verdict, note}`,
+intervals as `[low, high]`; what is missing is null and `note` says why. `verdict` is one sentence.
+Units are those of `metrics`; shares and `relative` are fractions.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 
 from lepton_rl.evaluate.comparison import Comparison
 from lepton_rl.evaluate.evaluation import Evaluation
+from lepton_rl.evaluate.figures import known
 from lepton_rl.evaluate.metrics import METRICS
 from lepton_rl.evaluate.protocols import Quoted, Setting
 from lepton_rl.evaluate.results import Pair, Result
@@ -32,7 +35,7 @@ from lepton_rl.evaluate.statistics import Interval
 
 __all__ = ["SCHEMA_VERSION", "to_json"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def _setting(
         "contenders": [
             _contender(rank, result) for rank, result in enumerate(comparison.results, start=1)
         ],
+        "limits": [_limit(result) for result in comparison.limits],
         "quoted": [
             {"name": q.name, "metric": q.metric, "value": q.value, "note": q.note} for q in quoted
         ],
@@ -79,10 +83,17 @@ def _setting(
 def _contender(rank: int, result: Result) -> dict[str, Any]:
     return {
         "rank": rank,
-        "name": result.name,
         "is_heuristic": result.is_heuristic,
-        "figures": {name: result.figure(name) for name in METRICS},
-        "per_window": {name: result.values(name).tolist() for name in METRICS},
+        **_limit(result),
+        "decision_us": known(result.decision_us),
+    }
+
+
+def _limit(result: Result) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "figures": {name: known(result.figure(name)) for name in METRICS},
+        "per_window": {name: [known(v) for v in result.values(name).tolist()] for name in METRICS},
     }
 
 

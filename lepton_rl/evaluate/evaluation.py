@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lepton_rl.core.rules.dispatch import DispatchRule
+from lepton_rl.evaluate.cells import Runner, run_serially
 from lepton_rl.evaluate.comparison import HEADLINE, Comparison, Progress, compare
 from lepton_rl.evaluate.contenders import Contender, HeuristicContender
+from lepton_rl.evaluate.hindsight import SEARCHED, Hindsight
 from lepton_rl.evaluate.protocols import EvaluationProtocol, Quoted, Setting
 from lepton_rl.evaluate.statistics import Bootstrap
 from lepton_rl.policies.registry import BASELINES, rule_of
@@ -54,6 +56,8 @@ def evaluate(
     headline: str = HEADLINE,
     bootstrap: Bootstrap | None = None,
     progress: Progress | None = None,
+    runner: Runner = run_serially,
+    hindsight: Hindsight | None = None,
 ) -> Evaluation:
     """Run every contender in every window under every setting of `protocol`.
 
@@ -67,6 +71,8 @@ def evaluate(
         headline: metric that ranks.
         bootstrap: how to make the intervals.
         progress: told after each schedule, of all settings together.
+        runner: where schedules are made; figures do not depend on it.
+        hindsight: how long to search for what could be done at best; None for not at all.
 
     Raises:
         ConfigError: nothing to compare, repeated names, or an unknown metric.
@@ -77,7 +83,8 @@ def evaluate(
     if heuristics is None:
         heuristics = {name: rule_of(name) for name in BASELINES}
     fields = [_field(setting, heuristics, learned) for setting in protocol.settings]
-    total = sum(len(field) for field in fields) * len(windows)
+    extra = 1 if hindsight is not None and headline in SEARCHED else 0
+    total = sum(len(field) + extra for field in fields) * len(windows)
     comparisons = []
     done = 0
     for setting, contenders in zip(protocol.settings, fields, strict=True):
@@ -88,9 +95,11 @@ def evaluate(
             headline=headline,
             bootstrap=bootstrap,
             progress=_shifted(progress, done, total, setting.title),
+            runner=runner,
+            hindsight=hindsight,
         )
         comparisons.append((setting, comparison))
-        done += len(contenders) * len(windows)
+        done += (len(contenders) + extra) * len(windows)
     return Evaluation(protocol, workload.name, tuple(comparisons))
 
 

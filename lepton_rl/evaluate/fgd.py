@@ -8,17 +8,42 @@ share of all cards.
 
 from __future__ import annotations
 
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_rl.core.errors import InputFileError, WorkloadError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import NO_NODE, NodeTable, Records
 from lepton_rl.core.typical import typical_tasks
 from lepton_rl.sim.packing import pack
+from lepton_rl.workloads.sources import open_workload
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["ARRIVED", "PUBLISHED_PLACES", "allocated_share"]
+__all__ = [
+    "ARRIVED",
+    "FGD_SEEDS",
+    "FGD_VERSION",
+    "PUBLISHED_PLACES",
+    "PackingRow",
+    "allocated_share",
+    "open_pods",
+    "pod_lists",
+    "published_means",
+]
+
+FGD_VERSION = 1
+"""Counts up when figures under the name of the protocol would change."""
+
+FGD_SEEDS = 10
+"""Runs of each rule, with the seeds 0 to 9."""
+
+PUBLISHED_FILE = "fgd_expected_summary.csv"
+"""Beside the pod lists: the published means, derived from the simulator's expected results."""
 
 ARRIVED = 1.3
 """GPU requests that arrive over the cluster's cards."""
@@ -77,3 +102,84 @@ def _shuffled(nodes: NodeTable, random: np.random.Generator) -> NodeTable:
     order = random.permutation(len(nodes.rows))
     rows, cards, speed = nodes.rows[order], nodes.cards[order], nodes.speed[order]
     return nodes._replace(rows=rows, cards=cards, speed=speed)
+
+
+@dataclass(frozen=True, slots=True)
+class PackingRow:
+    """One rule on one list of pods.
+
+    Attributes:
+        workload: name of the list.
+        rule: as in the published tables.
+        shares: `(seeds,)` allocated share of all cards, 0..1.
+        published: mean of the published runs, 0..1; None where none is known.
+    """
+
+    workload: str
+    rule: str
+    shares: tuple[float, ...]
+    published: float | None
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds, 0..1."""
+        return float(np.mean(self.shares))
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over the seeds (n - 1), 0 for one seed."""
+        return float(np.std(self.shares, ddof=1)) if len(self.shares) > 1 else 0.0
+
+    @property
+    def points(self) -> float | None:
+        """Mean less the published one, in percentage points."""
+        return None if self.published is None else 100 * (self.mean - self.published)
+
+
+def pod_lists(folder: Path) -> dict[str, Path]:
+    """The lists of pods in `folder`, or a folder in it, by name.
+
+    Raises:
+        InputFileError: there is none.
+    """
+    places = [folder, *sorted(path for path in folder.glob("*") if path.is_dir())]
+    for place in places:
+        found = sorted(place.glob("openb_pod_list_*.csv*"))
+        if found:
+            return {path.name.partition(".csv")[0]: path for path in found}
+    raise InputFileError(
+        f"protocol fgd: no openb_pod_list_*.csv in {folder} or a folder in it; name the folder that"
+        " has them, with openb_node_list_gpu_node.csv, with --data"
+    )
+
+
+def open_pods(path: Path) -> Workload:
+    """A list of pods on the openb nodes; times are of no use here, and some lists have none.
+
+    Raises:
+        LeptonError: see `open_workload`.
+    """
+    return open_workload(path, settings={"interval_s": 1.0, "run_time_s": 1.0})
+
+
+def published_means(folder: Path) -> dict[tuple[str, str], float]:
+    """(workload, rule) -> published mean share at 130 % arrived, 0..1; empty without the file.
+
+    Raises:
+        WorkloadError: the file is malformed; the message names line and field.
+    """
+    path = folder / PUBLISHED_FILE
+    if not path.is_file():
+        return {}
+    means: dict[tuple[str, str], float] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                if float(row["arrived_pct"]) == 100 * ARRIVED:
+                    means[row["workload"], row["policy"]] = float(row["alloc_pct_mean"]) / 100
+            except (KeyError, TypeError, ValueError) as error:
+                raise WorkloadError(
+                    f"{path}, line {number}: expected workload, policy, arrived_pct and"
+                    f" alloc_pct_mean, got {type(error).__name__} {error}"
+                ) from error
+    return means

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 from lepton_rl.evaluate.metrics import metric_info
 from lepton_rl.evaluate.statistics import PairedDifference
 
-__all__ = ["change_text", "figure_text", "interval_text", "seconds_text", "with_unit"]
+__all__ = ["change_text", "figure_text", "interval_text", "known", "seconds_text", "with_unit"]
 
 
 def figure_text(metric: str, value: float) -> str:
     """A figure without its unit, for a table column that names it; shares in percent.
 
-    Ratios have the two decimals of the published tables, 0.005 s is the least time shown.
+    Ratios have the two decimals of the published tables, 0.005 s is the least time shown; "-" where
+    the metric does not apply.
     """
+    if math.isnan(value):
+        return "-"
     unit = metric_info(metric).unit
     if unit == "s":
         return seconds_text(value)
     return f"{100 * value:.1f}" if unit == "share" else f"{value:.2f}"
+
+
+def known(value: float) -> float | None:
+    """The figure for JSON, which has no NaN."""
+    return None if math.isnan(value) else value
 
 
 def seconds_text(value: float) -> str:
@@ -27,7 +37,7 @@ def seconds_text(value: float) -> str:
 
 def with_unit(metric: str, value: float) -> str:
     """A figure in running text."""
-    unit = {"s": " s", "share": " %"}.get(metric_info(metric).unit, "")
+    unit = {"s": " s", "share": " %", "kWh": " kWh"}.get(metric_info(metric).unit, "")
     return f"{figure_text(metric, value)}{unit}"
 
 

@@ -13,6 +13,7 @@ from lepton_rl.core.tables import View
 from lepton_rl.evaluate.contenders import check_backfill
 from lepton_rl.sim.batch import episode_rule
 from lepton_rl.sim.replay import replay_heads
+from lepton_rl.sim.world import World
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["HeadPolicy", "LearnedContender"]
@@ -47,8 +48,21 @@ class LearnedContender:
     name: str
     policy: HeadPolicy
 
-    def schedule(self, window: Workload, cluster: Cluster, backfill: Backfill) -> Schedule:
-        """See `Contender.schedule`.
+    @property
+    def fingerprint(self) -> str:
+        """What its schedules depend on; "" if the policy has no checksum."""
+        checksum = getattr(getattr(self.policy, "artifact", None), "sha256", "")
+        rules = f"{self.policy.place.name} {self.policy.may_wait}"
+        return f"policy {checksum} {rules}" if checksum else ""
+
+    def schedule(
+        self,
+        window: Workload,
+        cluster: Cluster,
+        backfill: Backfill,
+        world: World | None = None,
+    ) -> Schedule:
+        """See `Contender.schedule`; `world` is what happens beside arrivals and ends.
 
         Raises:
             StateError: a task can never start on this cluster.
@@ -58,4 +72,6 @@ class LearnedContender:
         rule = episode_rule(
             policy.place, backfill, may_wait=policy.may_wait, choose_nodes=policy.chooses_nodes
         )
-        return replay_heads(window.tasks, window.run_us, cluster, policy.head, rule, policy.node)
+        return replay_heads(
+            window.tasks, window.run_us, cluster, policy.head, rule, policy.node, world
+        )

@@ -12,7 +12,22 @@ from lepton_rl.evaluate.contenders import check_backfill
 from lepton_rl.workloads.splits import sample_windows, split_windows
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["RLSCHEDULER", "EvaluationProtocol", "Quoted", "Setting", "heldout"]
+__all__ = [
+    "COLUMNS",
+    "HELDOUT_VERSION",
+    "RLSCHEDULER",
+    "EvaluationProtocol",
+    "Quoted",
+    "Setting",
+    "heldout",
+    "standard_setting",
+]
+
+HELDOUT_VERSION = 1
+"""Counts up when figures under the name of the protocol would change."""
+
+COLUMNS = ("p95_wait_s", "max_wait_s", "utilisation")
+"""Metrics beside the headline, where a protocol names no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,7 @@ class EvaluationProtocol:
         settings: at least one.
         quoted: figures of others.
         remarks: what a reader of the figures must know.
+        columns: metrics that stand beside the headline, so that a gain cannot hide what it cost.
     """
 
     name: str
@@ -78,6 +94,7 @@ class EvaluationProtocol:
     settings: tuple[Setting, ...]
     quoted: tuple[Quoted, ...] = ()
     remarks: tuple[str, ...] = ()
+    columns: tuple[str, ...] = COLUMNS
 
     def windows(self, workload: Workload) -> tuple[Workload, ...]:
         """The windows of `workload`, in the protocol's order.
@@ -160,6 +177,19 @@ learning", SC'20, and its repository. Made for the trace lublin_256, of which
 `tests/evaluate/test_protocols.py` has every figure; any workload of 9,874 tasks or more will do."""
 
 
+def standard_setting(backfill: Backfill) -> Setting:
+    """The standard rules with NONE, EASY or CONSERVATIVE.
+
+    Raises:
+        ConfigError: another backfilling.
+    """
+    if backfill not in _HELDOUT:
+        raise ConfigError(
+            f"standard rules: backfill must be NONE, EASY or CONSERVATIVE, got {backfill!r}"
+        )
+    return _HELDOUT[backfill]
+
+
 def heldout(
     workload: Workload,
     *,
@@ -199,13 +229,11 @@ def heldout(
     remarks = [f"{split} split of {workload.name}: tasks {rows.first} to {rows.last}"]
     if used < wanted:
         remarks.append(f"{wanted} windows asked for, {used} fit without overlap")
-    if backfill not in _HELDOUT:
-        raise ConfigError(f"heldout: backfill must be NONE, EASY or CONSERVATIVE, got {backfill!r}")
     return EvaluationProtocol(
         name="heldout",
-        version=1,
+        version=HELDOUT_VERSION,
         starts=tuple(int(start) for start in sample_windows(rows, length, used)),
         length=length,
-        settings=(_HELDOUT[backfill],),
+        settings=(standard_setting(backfill),),
         remarks=tuple(remarks),
     )

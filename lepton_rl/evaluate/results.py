@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,14 @@ class Result:
         name: the contender's.
         is_heuristic: False for learned policies.
         per_window: in the order of the windows, at least one.
+        decision_us: real time for each task in us, see `CellResult`: the least of the windows,
+            which a busy machine disturbs least; NaN where nothing was decided.
     """
 
     name: str
     is_heuristic: bool
     per_window: tuple[Metrics, ...]
+    decision_us: float = field(default=math.nan, compare=False)
 
     def values(self, metric: str) -> NDArray[np.float64]:
         """One figure a window, `(W,)`, in the metric's unit."""

@@ -14,7 +14,7 @@ from lepton_rl.evaluate.comparison import Comparison
 from lepton_rl.evaluate.evaluation import Evaluation
 from lepton_rl.evaluate.figures import change_text, figure_text, interval_text
 from lepton_rl.evaluate.metrics import METRICS
-from lepton_rl.evaluate.protocols import Quoted
+from lepton_rl.evaluate.protocols import COLUMNS, Quoted
 from lepton_rl.evaluate.results import Result
 
 __all__ = ["comparison_table", "differences_table", "summary_table", "to_text"]
@@ -25,10 +25,13 @@ _RULED_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True
 _NAME_WIDTH = 24
 """Longer names are cut; the JSON has them whole."""
 
-_ASIDE = ("p95_wait_s", "max_wait_s", "utilisation")
-"""What stands beside the headline, so that a gain cannot hide what it cost."""
-
 _LEGEND = "> learned policy; all others are heuristics"
+
+
+_LIMITS = (
+    "= no policies: the best schedules found with run times known in advance, and figures that no"
+    " schedule can beat"
+)
 
 
 def to_text(evaluation: Evaluation) -> str:
@@ -45,21 +48,28 @@ def to_text(evaluation: Evaluation) -> str:
         blocks.append(_printed(summary_table(evaluation)))
     for setting, comparison in evaluation.comparisons:
         quoted = evaluation.quoted(setting.name)
-        blocks.append(f"{setting.title}\n{_printed(comparison_table(comparison, quoted))}")
+        blocks.append(
+            f"{setting.title}\n{_printed(comparison_table(comparison, quoted, protocol.columns))}"
+        )
         blocks += (_printed(differences_table(comparison, r.name)) for r in comparison.learned)
         blocks.append(comparison.verdict())
     blocks.append("\n".join(_footnotes(evaluation)))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def comparison_table(comparison: Comparison, quoted: Sequence[Quoted] = ()) -> Table:
-    """Ranked by the headline metric; quoted figures stand below, without a rank."""
+def comparison_table(
+    comparison: Comparison, quoted: Sequence[Quoted] = (), columns: Sequence[str] = COLUMNS
+) -> Table:
+    """Ranked by the headline metric; limits and quoted figures stand below, without a rank."""
     headline = comparison.headline
-    metrics = [headline, *(name for name in _ASIDE if name != headline)]
+    metrics = [headline, *(name for name in columns if name != headline)]
     table = _table(["#", "policy", *(_head(name) for name in metrics)], left=(1,))
     for rank, result in enumerate(comparison.results, start=1):
         figures = (figure_text(name, result.figure(name)) for name in metrics)
         _add_row(table, str(rank), _policy(result), *figures)
+    for limit in comparison.limits:
+        figures = (figure_text(name, limit.figure(name)) for name in metrics)
+        _add_row(table, "=", limit.name, *figures)
     for each in quoted:
         rest = ["-"] * len(metrics[1:])
         _add_row(table, "*", _short(each.name), figure_text(headline, each.value), *rest)
@@ -108,6 +118,8 @@ def _summary_cell(comparison: Comparison, name: str) -> str:
 def _footnotes(evaluation: Evaluation) -> Iterable[str]:
     if any(comparison.learned for _, comparison in evaluation.comparisons):
         yield _LEGEND
+    if any(comparison.limits for _, comparison in evaluation.comparisons):
+        yield _LIMITS
     for setting, _ in evaluation.comparisons:
         for each in evaluation.quoted(setting.name):
             yield f"* {each.name}, {setting.title}: {each.note}"

@@ -16,6 +16,8 @@ import binascii
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,14 +148,20 @@ class Artifact:
     Attributes:
         manifest: what the file says of itself.
         sha256: its checksum.
+        path: the file, from which copies in other processes are read again.
     """
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, manifest: Manifest, sha256: str
+        self, session: onnxruntime.InferenceSession, manifest: Manifest, sha256: str, path: Path
     ) -> None:
         self._network = Network(session, _inputs_of(manifest))
+        self.path = path
         self.manifest = manifest
         self.sha256 = sha256
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Artifact], tuple[str, str]]:
+        """In another process it is read and verified again, once."""
+        return _same_artifact, (str(self.path.absolute()), self.sha256)
 
     def logits(
         self,
@@ -223,9 +231,22 @@ def read_artifact(path: str | Path) -> Artifact:
         reason = " ".join(str(error).split())
         raise ArtifactError(f"{path}: not a usable ONNX model: {reason}") from error
     manifest = _manifest(text, path)
-    artifact = Artifact(session, manifest, written)
+    artifact = Artifact(session, manifest, written, Path(path))
     _check_schema(manifest, session, path)
     _check_parity(artifact, path)
+    return artifact
+
+
+@cache
+def _same_artifact(path: str, sha256: str) -> Artifact:
+    """The policy file that another process has read.
+
+    Raises:
+        ArtifactError: the file has changed since.
+    """
+    artifact = read_artifact(path)
+    if artifact.sha256 != sha256:
+        raise ArtifactError(f"{path}: changed while it was in use; start again")
     return artifact
 
 

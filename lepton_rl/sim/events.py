@@ -56,6 +56,7 @@ def reset(sim: SimTable, b: int, first_row: int, num_tasks: int) -> None:
     sim.progress[b].num_ends = 0
     sim.progress[b].cost = 0.0
     sim.progress[b].reported = 0.0
+    sim.progress[b].num_preempted = 0
     for local in range(num_tasks):
         sim.first_start_us[b, local] = -1
     for local in range(min(num_tasks, sim.lives.shape[1])):

@@ -21,11 +21,11 @@ from lepton_rl.sim.objective import Objective
 from lepton_rl.sim.tables import SimTable, empty_sim
 from lepton_rl.sim.world import World
 
-__all__ = ["Schedule", "replay", "replay_heads"]
+__all__ = ["Schedule", "replay", "replay_heads", "run_to_end", "schedule_of"]
 
 
 @compiled
-def _run_to_end(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> bool:
+def run_to_end(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> bool:
     """Decide and advance until every task has completed; False if some can never start."""
     while sim.progress[b].num_ended < sim.progress[b].num_tasks:
         start_all(sim, b, rule, objective)
@@ -57,9 +57,9 @@ def replay(
     """
     sim = empty_sim(tasks, run_us, node_table(cluster), 1, len(run_us), rule, typical, world)
     reset(sim, 0, 0, len(run_us))
-    if not _run_to_end(sim, 0, rule, int(Objective.BOUNDED_SLOWDOWN)):
+    if not run_to_end(sim, 0, rule, int(Objective.BOUNDED_SLOWDOWN)):
         raise StateError(_NEVER_STARTS)
-    return _schedule(sim)
+    return schedule_of(sim)
 
 
 def replay_heads(
@@ -69,6 +69,7 @@ def replay_heads(
     choose_head: Callable[[View], int],
     rule: EpisodeRule,
     choose_node: Callable[[View, int, int], int] | None = None,
+    world: World | None = None,
 ) -> Schedule:
     """Schedule all `tasks` with `choose_head` naming the task that comes first, at each decision.
 
@@ -80,13 +81,14 @@ def replay_heads(
         rule: placement and backfilling around the choice.
         choose_node: with `rule.choose_nodes`, from a view, the local index of the task that is
             being placed and its next replica to a node.
+        world: what happens beside arrivals and ends; None for nothing.
 
     Raises:
         StateError: a task never started, because the cluster cannot hold it.
     """
     nodes = node_table(cluster)
     typical = typical_tasks(tasks, nodes) if rule.choose_nodes else None
-    sim = empty_sim(tasks, run_us, nodes, 1, len(run_us), rule, typical)
+    sim = empty_sim(tasks, run_us, nodes, 1, len(run_us), rule, typical, world)
     reset(sim, 0, 0, len(run_us))
     settle(sim, 0, rule, rule.skip_forced)
     while not is_over(sim, 0):
@@ -102,17 +104,19 @@ def replay_heads(
         same = count == sim.state.status["num_pending"][0] and sim.progress["placing"][0] == NO_TASK
         if same and before_us == sim.state.status["now_us"][0] and sim.progress["num_ends"][0] == 0:
             raise StateError(_NEVER_STARTS)
-    return _schedule(sim)
+    return schedule_of(sim)
 
 
 _NEVER_STARTS = "a pending task can never start; check the workload against the cluster"
 
 
-def _schedule(sim: SimTable) -> Schedule:
+def schedule_of(sim: SimTable) -> Schedule:
+    """What happened in environment 0, in arrays of its own."""
     started_us = sim.first_start_us[0]
     return Schedule(
-        submit_us=sim.state.tasks["submit_us"],
-        start_us=started_us,
+        submit_us=sim.state.tasks["submit_us"].copy(),
+        start_us=started_us.copy(),
         end_us=np.where(started_us < 0, -1, sim.end_us[0]),
-        nodes=sim.state.held["node"][0],
+        nodes=sim.state.held["node"][0].copy(),
+        num_preemptions=int(sim.progress["num_preempted"][0]),
     )

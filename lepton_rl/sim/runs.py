@@ -57,6 +57,7 @@ def preempt(sim: SimTable, b: int, local: int, objective: int) -> None:
     """Stop a running task, which rests until the clock moves on."""
     remove_end(sim, b, local)
     _cut_off(sim, b, local, objective)
+    sim.progress[b].num_preempted += 1
     sim.resting[b, sim.progress[b].num_resting] = local
     sim.progress[b].num_resting += 1
 

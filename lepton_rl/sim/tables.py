@@ -29,6 +29,7 @@ _PROGRESS_DTYPE = np.dtype(
         ("placed", np.int64),  # its replicas that have a node
         ("cost", np.float64),  # objective accrued so far, summed over tasks
         ("reported", np.float64),  # the part of it that rewards have told so far
+        ("num_preempted", np.int64),  # runs stopped for other work
     ],
     align=True,
 )

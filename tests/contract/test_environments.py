@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers.vector import DictInfoToList
 
 from lepton_rl.core.errors import ConfigError, InfeasibleDecisionError, StateError
+from lepton_rl.encoding.picture import HEIGHT, WIDTH
 from lepton_rl.envs import ENVIRONMENTS, register_all
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
@@ -327,12 +328,25 @@ def test_an_episode_may_begin_at_a_given_task(name: str) -> None:
 
 
 @either
-@pytest.mark.parametrize("mode", ["human", "rgb_array", 3])
-def test_there_is_nothing_to_render(build: Build, mode: Any) -> None:
-    with pytest.raises(ConfigError, match="render_mode must be None, got"):
+@pytest.mark.parametrize("mode", ["human", 3])
+def test_unknown_render_modes_are_refused(build: Build, mode: Any) -> None:
+    with pytest.raises(ConfigError, match=r"render_mode must be None( or rgb_array)?, got"):
         build(FIRST, render_mode=mode)
-    with pytest.raises(NotImplementedError):
-        build(FIRST).render()
+
+
+@every_id
+def test_one_environment_draws_itself(name: str) -> None:
+    env = gymnasium.make(name, render_mode="rgb_array").unwrapped
+    _, info = env.reset(seed=1)
+    first = env.render()
+    assert isinstance(first, np.ndarray)
+    assert (first.shape, first.dtype) == ((HEIGHT, WIDTH, 3), np.uint8)
+    for _ in range(20):
+        *_, info = env.step(np.flatnonzero(info["action_mask"])[0])
+    later = env.render()
+    assert isinstance(later, np.ndarray)
+    assert (first != later).any()
+    assert gymnasium.make(name).unwrapped.metadata["render_modes"] == ["rgb_array"]
 
 
 # --- many at once --------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import ConfigError, StateError
 from lepton_rl.core.nodes import Cluster, Node
 from lepton_rl.core.rules.dispatch import DispatchRule
@@ -57,7 +59,15 @@ def test_summary_by_hand() -> None:
             "p95_bounded_slowdown": 1.195,  # 1, 1.15, 1.2
             "makespan_s": 120,
             "utilisation": (2 * 20 + 3 * 100 + 1 * 2) / (4 * 120),
-        }
+            "device_utilisation": math.nan,  # no devices, deadlines or watts
+            # Of 32 moments, 5 have 2 free (of no use to t1), 1 none, 26 have 1 (only for t2).
+            "fragmentation": (5 * 2 * 1 / 3 + 26 * 1 * 2 / 3) / (5 * 2 + 26),
+            "deadline_misses": math.nan,
+            "jain_fairness": 3.35**2 / (3 * (1 + 1.15**2 + 1.2**2)),
+            "energy_kwh": math.nan,
+            "preemptions": 0,
+        },
+        nan_ok=True,
     )
 
 
@@ -79,14 +89,57 @@ def test_utilisation_is_that_of_the_busiest_kind_and_counts_replicas() -> None:
     assert share == pytest.approx(max((3 * 50 + 2 * 100) / (16 * 100), 3 * 50 / (4 * 100)))
 
 
+def gpu_workload() -> Workload:
+    """Two nodes of 2 GPUs; t0 takes both of a, t1 one of b, with deadlines; a draws power."""
+    nodes = (
+        Node("a", {"cpu": 4, "gpu": 2}, idle_watts=100, peak_watts=300),
+        Node("b", {"cpu": 4, "gpu": 2}, idle_watts=50, peak_watts=50),
+    )
+    tasks = [
+        Task("t0", {"gpu": 2}, 3600, run_time_s=3600, deadline_s=3600, tenant="x"),
+        Task("t1", {"cpu": 1, "gpu": 1}, 1800, run_time_s=1800, deadline_s=1000, tenant="x"),
+        Task("t2", {"gpu": 1}, 1800, run_time_s=1800, tenant="y"),
+    ]
+    return Workload.from_tasks("gpu", Cluster(nodes), tasks)
+
+
+def test_figures_of_the_cluster_by_hand() -> None:
+    work = gpu_workload()
+    schedule = dataclasses.replace(
+        schedule_from(work, [0, 0, 1800]), nodes=np.array([[0], [1], [1]]), num_preemptions=2
+    )
+    metrics = measure(schedule, work, work.cluster)
+    assert metrics.device_utilisation == pytest.approx((2 + 0.5 + 0.5) / 4)
+    assert metrics.deadline_misses == pytest.approx(1 / 2)
+    # a: 100 W + 200 W at load 1 for 1 h, b: 50 W
+    assert metrics.energy_kwh == pytest.approx(0.35)
+    # x: mean of 1 and 1, y: 2
+    assert metrics.jain_fairness == pytest.approx(3**2 / (2 * (1 + 4)))
+    # One GPU of b is idle all the time; t0 (of three typical tasks) cannot use it.
+    assert metrics.fragmentation == pytest.approx(1 / 3)
+    assert metrics.preemptions == 2
+
+
+def test_an_interrupted_task_counts_with_its_true_run_time() -> None:
+    work = pool_workload([(0, 100, 2)])
+    work.tasks["preemptible"] = True
+    schedule = dataclasses.replace(
+        schedule_from(work, [0]), end_us=to_us([300.0]), num_preemptions=1
+    )
+    metrics = measure(schedule, work, work.cluster)
+    assert metrics.mean_bounded_slowdown == metrics.mean_slowdown == 3
+    assert metrics.utilisation == pytest.approx(2 * 100 / (4 * 300))
+
+
 def test_every_metric_is_described() -> None:
     assert set(METRICS) == {field.name for field in dataclasses.fields(Metrics)}
     for name, info in METRICS.items():
         assert info.title
-        assert info.unit in {"s", "share", ""}
+        assert info.unit in {"s", "share", "kWh", ""}
         assert name.endswith("_s") == (info.unit == "s")
         assert info.over_windows in {"mean", "max"}
-    assert [name for name, info in METRICS.items() if not info.lower_is_better] == ["utilisation"]
+    higher = [name for name, info in METRICS.items() if not info.lower_is_better]
+    assert higher == ["utilisation", "device_utilisation", "jain_fairness"]
     with pytest.raises(ConfigError, match="unknown metric 'makespan'; did you mean 'makespan_s'"):
         metric_info("makespan")
 
@@ -133,21 +186,20 @@ def test_agrees_with_slow_formulas(rows: list[tuple[int, int, int]], order: int)
         ),
     )
     count = len(rows)
-    assert dataclasses.asdict(metrics) == pytest.approx(
-        {
-            "mean_wait_s": sum(waits) / count,
-            "p95_wait_s": quantile(waits, 0.95),
-            "max_wait_s": max(waits),
-            "mean_turnaround_s": sum(turnarounds) / count,
-            "p95_turnaround_s": quantile(turnarounds, 0.95),
-            "mean_slowdown": sum(plain) / count,
-            "mean_bounded_slowdown": sum(bounded) / count,
-            "p95_bounded_slowdown": quantile(bounded, 0.95),
-            "makespan_s": last - first,
-            "utilisation": work / (4 * (last - first)),
-        },
-        rel=1e-9,
-    )
+    expected = {
+        "mean_wait_s": sum(waits) / count,
+        "p95_wait_s": quantile(waits, 0.95),
+        "max_wait_s": max(waits),
+        "mean_turnaround_s": sum(turnarounds) / count,
+        "p95_turnaround_s": quantile(turnarounds, 0.95),
+        "mean_slowdown": sum(plain) / count,
+        "mean_bounded_slowdown": sum(bounded) / count,
+        "p95_bounded_slowdown": quantile(bounded, 0.95),
+        "makespan_s": last - first,
+        "utilisation": work / (4 * (last - first)),
+    }
+    found = dataclasses.asdict(metrics)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
     assert 0 < metrics.utilisation <= 1
 
 

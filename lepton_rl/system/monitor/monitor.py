@@ -14,6 +14,7 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.schedule import Schedule
 from lepton_rl.core.tables import NO_NODE, Ints
 from lepton_rl.core.tasks import TaskState
+from lepton_rl.system.life import StopReason
 from lepton_rl.system.monitor.histogram import (
     LATENCY_BUCKETS_S,
     SLOWDOWN_BUCKETS,
@@ -240,6 +241,7 @@ class Monitor:
             start_us=np.array([_or_not_yet(record.first_start_us) for record in records], np.int64),
             end_us=np.array([_end_of_runs(record) for record in records], np.int64),
             nodes=nodes,
+            num_preemptions=self.interruptions[StopReason.PREEMPT.value],
         )
 
     def _starts(self, task_id: str, nodes: tuple[int, ...], start_us: int) -> None:
