@@ -16,6 +16,8 @@ from lepton_rl.core.tables import Records
 
 __all__ = ["PlainEnvironment"]
 
+AREA, FITS, AREA_DELAY = 3, 10, 16
+"""Columns of a task's features."""
 SECOND = 1_000_000
 
 
@@ -146,18 +148,45 @@ class PlainEnvironment:
             time_s * self._share(local)
             for time_s, local in zip(requested, self.pending, strict=True)
         ]
-        rows = []
+        rows: list[list[float]] = []
         shown = self._window()
         for slot, local in enumerate(shown):
             oldest = self.slots - self.slots // 2
             position = slot if slot < oldest else slot + count - len(shown)
             means = sum(requested) / count, sum(areas) / count
             rows.append(self._task_row(local, position / count, free, *means))
+        shadows = self._write_shadows(rows, shown)
         for node, node_free in enumerate(self.free):
-            load = (self.cores - node_free) / self.cores
-            rows.append([load, 0.0, self.cores / total, log10(1 + self.running_on[node]) / 3, 0.0])
-        rows.append(self._cluster_row(free, sum(requested), sum(areas)))
+            share, running = node_free / self.cores, log10(1 + self.running_on[node]) / 3
+            rows.append([1 - share, 0.0, share, self.cores / total, running, 0.0, 1.0])
+        rows.append([*self._cluster_row(free, sum(requested), sum(areas)), *shadows])
         return rows
+
+    def _write_shadows(self, rows: list[list[float]], shown: list[int]) -> list[float]:
+        """Who would delay the smallest and the oldest task shown; when these could start."""
+        if not shown:
+            return [0.0, 0.0]
+        smallest = min(range(len(shown)), key=lambda slot: rows[slot][AREA])
+        return [self._write_delays(rows, shown, head, column)
+                for head, column in ((smallest, AREA_DELAY), (0, AREA_DELAY + 1))]  # fmt: skip
+
+    def _write_delays(
+        self, rows: list[list[float]], shown: list[int], head: int, column: int
+    ) -> float:
+        if rows[head][FITS]:
+            return 0.0
+        first, shadow_us = self.tasks[shown[head]], 0
+        spare = sum(self.free) - first.cores * first.replicas
+        for expected_us, local in sorted((end, local) for local, end in self.expected.items()):
+            if spare >= 0:
+                break
+            shadow_us = max(0, expected_us - self.now_us)
+            spare += self.tasks[local].cores * self.tasks[local].replicas
+        for slot, local in enumerate(shown):
+            task = self.tasks[local]
+            is_late = task.requested_us > shadow_us and task.cores * task.replicas > spare
+            rows[slot][column] = float(slot != head and rows[slot][FITS] > 0 and is_late)
+        return log10(1 + shadow_us / SECOND) / 6
 
     def _share(self, local: int) -> float:
         task = self.tasks[local]
@@ -174,6 +203,10 @@ class PlainEnvironment:
             share,
             max(-1.0, 1 + log10(max(share, 1e-9)) / 4),
             log10(1 + area_s) / 6,
+            0.0,
+            log10(task.replicas) / 3,
+            0.0,
+            0.0,
             log10(1 + wait_s) / 6,
             min(log10(1 + wait_s / requested_s) / 4, 4.0),
             1.0 if self._place(task) is not None else 0.0,
@@ -181,6 +214,7 @@ class PlainEnvironment:
             rank,
             max(-4.0, min(log10(requested_s / mean_s) / 4, 4.0)),
             max(-4.0, min(log10(max(area_s, 1e-9) / max(mean_area_s, 1e-9)) / 4, 4.0)),
+            0.0,
             0.0,
             0.0,
         ]

@@ -185,7 +185,9 @@ def test_heldout_refuses_what_it_cannot_do() -> None:
     workload = flat_workload(100)
     with pytest.raises(ConfigError, match="unknown split 'tets'; did you mean 'test'"):
         heldout(workload, split="tets", length=10)
-    with pytest.raises(ConfigError, match="heldout: backfill must be NONE, EASY or CONSERVATIVE"):
+    with pytest.raises(
+        ConfigError, match="standard rules: backfill must be NONE, EASY or CONSERVATIVE"
+    ):
         heldout(workload, length=10, backfill=Backfill.FIXED_SHADOW)
     with pytest.raises(WorkloadError, match="fewer than one window of 256"):
         heldout(workload)

@@ -34,10 +34,13 @@ def test_arrays_in_turn() -> None:
     rng = np.random.default_rng(1)
     buffers = []
     for slots in range(2, 42):
-        wide = [rng.random(shape, np.float32) for shape in ((1, slots, 26), (1, 3, 5), (1, 8))]
-        mask = np.ones((1, slots + 1), np.bool_)
-        tasks = wide[0][:, :, ::2] if slots % 2 else np.ascontiguousarray(wide[0][:, :, :13])
-        buffers.append((tasks, wide[1], wide[2], mask))
+        obs = empty_observation(1, slots, 3)
+        obs.action_mask[:] = True
+        for array in (obs.nodes, obs.cluster):
+            array[:] = rng.random(array.shape)
+        wide = rng.random((1, slots, 2 * obs.tasks.shape[2]), np.float32)
+        tasks = wide[:, :, ::2] if slots % 2 else np.ascontiguousarray(wide[:, :, ::2])
+        buffers.append((tasks, obs.nodes, obs.cluster, obs.action_mask))
     for _ in range(2):
         for inputs in buffers:
             for _ in range(3):

@@ -29,6 +29,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     write_policy(folder / "new.onnx", name="new")
     (folder / "bad.onnx").write_bytes(random_policy_file().read_bytes()[:-5])
     with client_of(make_service(), policy_folder=str(folder), kubernetes=True) as found:
+        found.post("/v1/tasks", json=job("first"))
+        wait_for(found, "first", "completed")  # something has happened, whichever test comes first
         yield found
 
 
