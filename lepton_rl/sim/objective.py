@@ -36,6 +36,7 @@ class Objective(IntEnum):
 
 
 _BOUNDED_SLOWDOWN, _WAIT, _TURNAROUND = (int(o) for o in Objective)
+_BOUND_US = round(BOUND_S * MICROSECOND)
 
 
 @compiled
@@ -51,10 +52,23 @@ def task_cost(objective: int, wait_s: float, run_s: float) -> float:
 @compiled
 def _cost(objective: int, sim: SimTable, wait_s: float, run_s: float) -> float:
     """f(w) with what long waits cost beside it."""
-    cost = task_cost(objective, wait_s, run_s)
-    if sim.long_waits[0] > 0 and wait_s > 0:
-        cost += sim.long_waits[0] * (wait_s / HOUR_S) ** sim.long_waits[1]
-    return cost
+    return task_cost(objective, wait_s, run_s) + _long_wait_cost(sim, wait_s)
+
+
+@compiled
+def _long_wait_cost(sim: SimTable, wait_s: float) -> float:
+    if sim.long_waits[0] <= 0 or wait_s <= 0:
+        return 0.0
+    return sim.long_waits[0] * (wait_s / HOUR_S) ** sim.long_waits[1]
+
+
+@compiled
+def _growth(objective: int, from_us: int, to_us: int, run_us: int) -> float:
+    """f(`to_us`) - f(`from_us`), of waits in us, with one division."""
+    if objective != _BOUNDED_SLOWDOWN:
+        return (to_us - from_us) / MICROSECOND
+    least_us = max(run_us, _BOUND_US)
+    return (max(to_us + run_us, least_us) - max(from_us + run_us, least_us)) / least_us
 
 
 @compiled
@@ -85,7 +99,8 @@ def waiting_cost(objective: int, sim: SimTable, b: int, from_us: int, to_us: int
         local = sim.state.pending[b, position]
         row = sim.state.status[b].first_row + local
         submit_us = sim.state.tasks[row].submit_us + sim.state.spans[b, local].kept_us
-        run_s = sim.run_us[row] / MICROSECOND
-        total += _cost(objective, sim, (to_us - submit_us) / MICROSECOND, run_s)
-        total -= _cost(objective, sim, (from_us - submit_us) / MICROSECOND, run_s)
+        total += _growth(objective, from_us - submit_us, to_us - submit_us, sim.run_us[row])
+        if sim.long_waits[0] > 0:
+            total += _long_wait_cost(sim, (to_us - submit_us) / MICROSECOND)
+            total -= _long_wait_cost(sim, (from_us - submit_us) / MICROSECOND)
     return total
