@@ -5,6 +5,7 @@ Results go to stdout, progress and logs to stderr. Exit status: 0 done, 1 failed
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -234,6 +235,26 @@ def export(
     typer.echo(run_export(run, out, as_json=json_), nl=False)
 
 
+@app.command()
+def bench(
+    config: Annotated[
+        str, typer.Option("--config", help="A shipped configuration by name, or a YAML file.")
+    ] = "hpc",
+    environments: Annotated[
+        list[int] | None,
+        typer.Option("--environments", min=1, help="Batch sizes; default 1, 64 and 1024."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Of each measurement.")] = 2.0,
+    set_: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """How fast the environment of a configuration steps on this machine."""
+    from lepton_rl.commands.bench import run_benchmark
+
+    sizes = environments or [1, 64, 1024]
+    typer.echo(run_benchmark(config, set_ or [], sizes, seconds, as_json=json_), nl=False)
+
+
 @attach_app.command()
 def slurm(
     policy: Annotated[str, typer.Option(help="A heuristic such as f4, or a policy file.")] = "f4",
@@ -445,12 +466,26 @@ def generate(
     typer.echo(generate_workload(target, generator, set_ or [], seed, as_json=json_), nl=False)
 
 
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(record.getMessage(), err=True)
+
+
+def _show_compilation() -> None:
+    """Show the line that tells why the first command takes longer."""
+    logger = logging.getLogger("lepton_rl.compilation")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        logger.addHandler(_OnStderr())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
         The exit status.
     """
+    _show_compilation()
     try:
         result: Any = app(
             args=list(arguments) if arguments is not None else None, standalone_mode=False

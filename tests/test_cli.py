@@ -35,6 +35,7 @@ COMMANDS = (
     ["replay"],
     ["serve"],
     ["protocols"],
+    ["bench"],
     ["report"],
     ["workload"],
     ["workload", "describe"],

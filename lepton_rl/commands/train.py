@@ -109,7 +109,7 @@ def run_training(
     settings = train_config(config, overrides, workload, seed, device)
     choose_device(settings.device)
     began = time.monotonic()
-    log("loading the workload; the first run compiles the simulator, about half a minute")
+    log("loading the workload")
     whole = open_with_log(settings.environment.workload)
     if not resume and is_first() and (moved := set_aside(out)):
         log(f"moved the earlier run in {out} to {moved}")

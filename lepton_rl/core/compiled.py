@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import numba
 import numba.core.config as numba_config
 
+from lepton_rl.core.compilation import announce_compilation
 from lepton_rl.core.errors import StateError
 from lepton_rl.core.linking import link_as_a_whole
 from lepton_rl.core.machine_code import keep_files_apart, name_records_by_layout
@@ -54,6 +55,7 @@ def _folder_of(digests: dict[Path, str]) -> Path:
 
 
 name_records_by_layout()
+announce_compilation()
 
 _DIGESTS = _source_digests()
 _CACHE_DIR = _folder_of(_DIGESTS)

@@ -221,7 +221,10 @@ def _efficiency_panel(setting: Mapping[str, Any], headline: str) -> dict[str, An
     figure = figure_text(headline, _figure(first, headline))
     text = f"{first['name']}: {METRICS[headline].title} {figure}"
     if bound > 0:
-        text += f", {_figure(first, headline) / bound:.3g} times what no schedule can beat (proven)"
+        times = _figure(first, headline) / bound
+        text += (
+            f", {times:.3g} times a lower bound that no schedule need reach (proven, often loose)"
+        )
     spread = max(values.values()) > 20 * max(min(values.values()), 1e-9)
     positive = {name: value for name, value in values.items() if value > 0}
     chart = bars("", positive if spread else values, is_log=spread)

@@ -17,7 +17,7 @@ DATA = Path(__file__).parent / "data"
 FILES = {
     "slurm-wlm 22.05.8": ("squeue-22.05.json", "sinfo-22.05.json"),
     "slurm 24.11.0": (
-        "squeue-24.11-from-documentation.json", "nodes-24.11-from-documentation.json",
+        "squeue-24.11-by-hand.json", "nodes-24.11-by-hand.json",
     ),
 }  # fmt: skip
 
