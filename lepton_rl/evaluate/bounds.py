@@ -12,8 +12,8 @@ constant rate without a break from S_j to S_j + p_j has M_j = S_j + p_j / 2; wit
 (preemption) its end C_j is at least M_j + p_j / 2. Over all preemptive schedules of one machine
 with release times s_j, the sum of w_j M_j is least when at each moment the released task of
 greatest w_j / a_j has the whole machine (Goemans, Queyranne, Schulz, Skutella and Wang, "Single
-machine scheduling with release dates", SIAM J. Discrete Math. 15(2), 2002, on mean busy times). With
-M'_j of that schedule,
+machine scheduling with release dates", SIAM J. Discrete Math. 15(2), 2002, on mean busy times).
+With M'_j of that schedule,
 
     sum of w_j (C_j - p_j - s_j) >= sum of w_j (M'_j - p_j / 2 - s_j)            (1)
 

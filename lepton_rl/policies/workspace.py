@@ -63,6 +63,7 @@ def _fits(scratch: Scratch, view: View, segments: int) -> bool:
     return bool(
         scratch.choice.shape[1] == view.held.shape[2]
         and scratch.pool.card_free.shape == view.pool.card_free.shape
+        and scratch.free.shape[1] == len(view.nodes.total)
         and scratch.pool.rows.shape == view.pool.rows.shape
         and scratch.pool.rows.dtype == view.pool.rows.dtype
         and len(scratch.plan.begin_us) >= segments

@@ -14,7 +14,14 @@ from enum import IntEnum
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.allocation import give_back, retake
 from lepton_rl.core.rules.fit import gang_capacity
-from lepton_rl.core.rules.placement import Place, place_gang, take_nodes, undo_nodes
+from lepton_rl.core.rules.placement import (
+    Place,
+    add_up_free,
+    asks_for_more,
+    place_gang,
+    take_nodes,
+    undo_nodes,
+)
 from lepton_rl.core.rules.pools import copy_pool, keep_least
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.rules.shadow import shadow_pool
@@ -59,9 +66,12 @@ def easy_candidate(view: View, scratch: Scratch, b: int, head: int, place: int) 
     shadow_us = shadow_pool(view, scratch, b, head)
     head_row = view.status[b].first_row + head
     spare = _UNKNOWN
+    add_up_free(view, b, scratch)
     for position in range(view.status[b].num_pending):
         local = view.pending[b, position]
-        if local == head or not choose_nodes(view, scratch, b, local, place):
+        if local == head or asks_for_more(view, b, local, scratch):
+            continue
+        if not choose_nodes(view, scratch, b, local, place):
             continue
         if expected_end_of_choice_us(view, scratch, b, local) <= shadow_us:
             return local
@@ -143,10 +153,13 @@ def fixed_shadow_candidate(view: View, scratch: Scratch, b: int, place: int) -> 
 
     The RLScheduler rule: the comparison is strict and spare processors do not count.
     """
+    add_up_free(view, b, scratch)
     for position in range(view.status[b].num_pending):
         local = view.pending[b, position]
         ends_us = view.status[b].now_us + remaining_us(view, b, local)
         if local == scratch.blocked[b].task or ends_us >= scratch.blocked[b].shadow_us:
+            continue
+        if asks_for_more(view, b, local, scratch):
             continue
         if choose_nodes(view, scratch, b, local, place):
             return local

@@ -12,6 +12,8 @@ from lepton_rl.core.tables import NEVER_US, NO_NODE, PoolTable, Records, View
 
 __all__ = [
     "Place",
+    "add_up_free",
+    "asks_for_more",
     "begin_gang",
     "best_node",
     "has_room",
@@ -51,6 +53,25 @@ def has_room(view: View, b: int, pool: PoolTable, p: int, local: int) -> bool:
             return True
         room += replica_capacity(view.tasks, view.nodes, pool, p, row, m)
         if room >= view.tasks[row].replicas:
+            return True
+    return False
+
+
+@compiled
+def add_up_free(view: View, b: int, scratch: Scratch) -> None:
+    """Fill row `b` of `scratch.free`: what is free on all nodes together."""
+    for k in range(view.nodes.total.shape[0]):
+        scratch.free[b, k] = 0
+        for m in range(view.nodes.rows.shape[0]):
+            scratch.free[b, k] += view.pool.rows[b, m].free[k]
+
+
+@compiled
+def asks_for_more(view: View, b: int, local: int, scratch: Scratch) -> bool:
+    """Whether a gang asks for more than `add_up_free` found; then no node need be looked at."""
+    task = view.tasks[view.status[b].first_row + local]
+    for k in range(view.nodes.total.shape[0]):
+        if task.demand[k] * task.replicas > scratch.free[b, k]:
             return True
     return False
 

@@ -38,6 +38,7 @@ class Scratch(NamedTuple):
     pool: PoolTable  # (B) the pool at another time
     spare: PoolTable  # (B) what is free both now and then
     choice: Records  # (B, G) nodes and cards of the decision just made
+    free: Ints  # (B, K) what is free on all nodes together; see `placement.add_up_free`
     on_node: Ints  # (B, M) bits of the classes of device demand that run there (clustering)
     blocked: Records  # (B,) the task that keeps the head (repo rules) and its fixed shadow time
     plan: Plan
@@ -60,6 +61,7 @@ def empty_scratch(
         pool=empty_pool(nodes, batch),
         spare=empty_pool(nodes, batch),
         choice=empty_choice((batch, largest_gang)),
+        free=np.zeros((batch, len(nodes.total)), np.int64),
         on_node=np.zeros((batch, len(nodes.rows)), np.int64),
         blocked=blocked,
         plan=Plan(

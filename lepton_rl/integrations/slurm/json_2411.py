@@ -1,7 +1,7 @@
 """The JSON of Slurm 24.11 (data_parser/v0.0.42): `squeue --json`, `scontrol show nodes --json`.
 
-Numbers that may be unset are objects, states are lists. It has never met a running 24.11: see "Versions"
-in docs/slurm.md for what could be checked.
+Numbers that may be unset are objects, states are lists. It has never met a running 24.11: see
+"Versions" in docs/slurm.md for what could be checked.
 """
 
 from __future__ import annotations
