@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,10 @@ def simulator(
     )
 
 
-def cost(objective: Objective, wait_s: float, run_s: float) -> float:
-    """What one task costs, by the definition of the metric."""
+def cost(objective: Objective, wait_s: float, run_s: float, slack_s: float = math.inf) -> float:
+    """What one task costs that could wait for `slack_s`, by the definition of the metric."""
+    if objective is Objective.DEADLINES:
+        return float(wait_s > slack_s)
     if objective is Objective.WAIT:
         return wait_s
     if objective is Objective.TURNAROUND:
@@ -53,9 +56,14 @@ def cost(objective: Objective, wait_s: float, run_s: float) -> float:
 
 
 def costs_of_starts(work: Workload, starts_us: list[int], objective: Objective) -> list[float]:
-    """Cost of each task of `work` that starts at these times."""
-    rows = zip(work.tasks["submit_us"].tolist(), starts_us, work.run_us.tolist(), strict=True)
-    return [cost(objective, (start - sub) / MICRO, run / MICRO) for sub, start, run in rows]
+    """Cost of each task of `work` that starts at these times, on nodes of speed 1."""
+    submit_us, run_us = work.tasks["submit_us"], work.run_us
+    slack_us = (work.tasks["deadline_us"] - submit_us - run_us).tolist()
+    rows = zip(submit_us.tolist(), starts_us, run_us.tolist(), slack_us, strict=True)
+    return [
+        cost(objective, (start - sub) / MICRO, run / MICRO, slack / MICRO)
+        for sub, start, run, slack in rows
+    ]
 
 
 def starts_us(sim: SimTable, b: int = 0) -> list[int]:

@@ -98,12 +98,12 @@ def _dispatch(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> bool:
     local = start_head(sim.state, sim.scratch, b, head, rule.place, rule.backfill)
     if local == WAIT:
         return advance(sim, b, rule.objective, False)
-    start(sim, b, local)
+    start(sim, b, local, rule.objective)
     return True
 
 
 @compiled
-def _put(sim: SimTable, b: int, m: int) -> None:
+def _put(sim: SimTable, b: int, m: int, objective: int) -> None:
     """The next replica of the task that is being placed gets node `m`; with the last it starts."""
     local = sim.progress[b].placing
     place_replica(sim.state, sim.scratch, b, local, sim.progress[b].placed, m)
@@ -111,17 +111,17 @@ def _put(sim: SimTable, b: int, m: int) -> None:
     row = sim.state.status[b].first_row + local
     if sim.progress[b].placed == sim.state.tasks[row].replicas:
         sim.progress[b].placing = NO_TASK
-        start(sim, b, local)
+        start(sim, b, local, objective)
 
 
 @compiled
-def _put_forced(sim: SimTable, b: int, skip_forced: bool) -> bool:
+def _put_forced(sim: SimTable, b: int, rule: EpisodeRule) -> bool:
     """Place the replicas that have one node to go to; whether there is a choice now."""
     while sim.progress[b].placing != NO_TASK:
-        m = only_node(sim.state, b, sim.progress[b].placing) if skip_forced else NO_NODE
+        m = only_node(sim.state, b, sim.progress[b].placing) if rule.skip_forced else NO_NODE
         if m == NO_NODE:
             return True
-        _put(sim, b, m)
+        _put(sim, b, m, rule.objective)
     return False
 
 
@@ -130,9 +130,9 @@ def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
     """Go on until there is something to decide or the episode is over."""
     going = True
     while going and not is_over(sim, b):
-        if rule.choose_nodes and _put_forced(sim, b, rule.skip_forced):
+        if rule.choose_nodes and _put_forced(sim, b, rule):
             return
-        if start_promised(sim, b):
+        if start_promised(sim, b, rule.objective):
             continue
         count = sim.state.status[b].num_pending
         if count == 0:
@@ -186,7 +186,7 @@ def step_head(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> float:
 @compiled
 def step_node(sim: SimTable, b: int, m: int, rule: EpisodeRule) -> float:
     """Act on one decision: node `m` takes the next replica of the task that is being placed."""
-    _put(sim, b, m)
+    _put(sim, b, m, rule.objective)
     return _settled_reward(sim, b, rule)
 
 

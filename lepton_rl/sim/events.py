@@ -81,7 +81,7 @@ def _begin_life(sim: SimTable, b: int, local: int, first_row: int, num_tasks: in
 def start_all(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> None:
     """Start and stop tasks until the heuristic waits."""
     while True:
-        if start_promised(sim, b):
+        if start_promised(sim, b, objective):
             continue
         decision = decide(sim.state, sim.scratch, b, rule)
         if decision == WAIT:
@@ -89,18 +89,18 @@ def start_all(sim: SimTable, b: int, rule: DispatchRule, objective: int) -> None
         if is_preemption(decision):
             preempt(sim, b, victim_of(decision), objective)
         else:
-            start(sim, b, decision)
+            start(sim, b, decision, objective)
 
 
 @compiled
-def start_promised(sim: SimTable, b: int) -> bool:
+def start_promised(sim: SimTable, b: int, objective: int) -> bool:
     """Renew the reservation; whether a task that had one fits now, and so has been started."""
     local = reserve(sim.state, sim.scratch, b)
     if local == NO_TASK:
         return False
     if sim.scratch.blocked[b].task == local:
         sim.scratch.blocked[b].task = NO_TASK  # it keeps the head no longer
-    start(sim, b, local)
+    start(sim, b, local, objective)
     return True
 
 

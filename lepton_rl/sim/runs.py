@@ -7,18 +7,19 @@ from lepton_rl.core.rules.queueing import arrive, enter_queue, enter_run, leave_
 from lepton_rl.core.rules.signals import note_end
 from lepton_rl.core.rules.times import duration_us, kept_work_us
 from lepton_rl.sim.heap import push_end, remove_end
-from lepton_rl.sim.objective import arrival_cost, lost_work_cost
+from lepton_rl.sim.objective import arrival_cost, lost_work_cost, start_cost
 from lepton_rl.sim.tables import SimTable
 
 __all__ = ["end_run", "enter_listed", "evict", "list_in_order", "preempt", "start"]
 
 
 @compiled
-def start(sim: SimTable, b: int, local: int) -> None:
+def start(sim: SimTable, b: int, local: int, objective: int) -> None:
     """Start the task whose nodes the rules have just taken (`sim.scratch`)."""
     for replica in range(sim.state.held.shape[2]):
         sim.state.held[b, local, replica] = sim.scratch.choice[b, replica]
     enter_run(sim.state, b, local)
+    sim.progress[b].cost += start_cost(objective, sim, b, local)
     span, row = sim.state.spans[b, local], sim.state.status[b].first_row + local
     length_us = duration_us(sim.run_us[row] - span.kept_us, span.speed)
     if sim.lives.shape[1] > 0:

@@ -17,11 +17,12 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.settings import load_settings
 from lepton_rl.workloads.kinds import TRACE_SUFFIXES, read_trace
 from lepton_rl.workloads.lublin import LublinConfig, generate_lublin
+from lepton_rl.workloads.scenarios.registry import SCENARIOS, generate_scenario
 from lepton_rl.workloads.workload import Workload
 
 __all__ = ["GENERATORS", "describe", "describe_cluster", "offered_load", "open_workload"]
 
-GENERATORS = ("lublin",)
+GENERATORS = ("lublin", *SCENARIOS)
 """Names of generators."""
 
 _COMPRESSED = ([".gz"], [".bz2"], [".xz"], [".zst"], [".zip"])
@@ -39,13 +40,14 @@ def open_workload(
     """Read a trace or generate a workload.
 
     Args:
-        source: a path of a trace, or the name of a generator (lublin).
+        source: a path of a trace, or the name of a generator: lublin, or a scenario
+            (docs/scenarios.md).
         processors: machine size, for generators and SWF; overrides what the trace or the
             generator's default says.
         seed: for generators.
-        settings: of the generator (see `LublinConfig`), e.g. `{"load": 0.9}`, or of the kind of
-            trace (docs/workloads.md), e.g. `{"nodes": 60}`; `kind` there says what kind it is
-            where the file does not.
+        settings: of the generator (`LublinConfig`, or the scenario's), e.g. `{"load": 0.9}`, or of
+            the kind of trace (docs/workloads.md), e.g. `{"nodes": 60}`; `kind` there says what kind
+            it is where the file does not.
 
     Raises:
         ConfigError: unknown name, suffix or setting, or a bad value; for an unknown one the
@@ -59,6 +61,8 @@ def open_workload(
         given["processors"] = processors
     if name == "lublin":
         return generate_lublin(load_settings(LublinConfig, given, name), seed)
+    if name in SCENARIOS:
+        return generate_scenario(name, given, seed)
     if not (name.lower().endswith(TRACE_SUFFIXES) or "kind" in given):
         raise ConfigError(_unknown(name))
     return read_trace(Path(name), given)

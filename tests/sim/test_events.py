@@ -37,7 +37,7 @@ def go(sim: SimTable, one_event: bool = False, objective: int = SLOWDOWN) -> boo
 def run_now(sim: SimTable, local: int) -> None:
     """Start a pending task that fits."""
     assert choose_nodes(sim.state, sim.scratch, 0, local, 0)
-    start(sim, 0, local)
+    start(sim, 0, local, SLOWDOWN)
 
 
 def now_s(sim: SimTable) -> float:

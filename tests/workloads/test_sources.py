@@ -46,11 +46,13 @@ def test_generator_by_name() -> None:
         ("log.swff", r"did you mean '\.swf'"),
         ("log.sfw.gz", r"did you mean '\.swf\.gz'"),
         ("folder.d/log.parquet", r"known: \.csv, \.csv\.gz, "),
-        ("", "known: lublin"),
+        ("", "known: autonomous-driving, edge, "),
     ],
 )
 def test_unknown_source_names_the_known_ones(source: str, hint: str) -> None:
-    with pytest.raises(ConfigError, match=rf"\.swf, \.swf\.gz, .*\(lublin\); {hint}"):
+    with pytest.raises(
+        ConfigError, match=rf"\.swf, \.swf\.gz, .*\(lublin, ml-platform, .*, edge\); {hint}"
+    ):
         open_workload(source)
 
 
