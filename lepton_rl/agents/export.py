@@ -94,7 +94,8 @@ def export_policy(
     if not np.isfinite(expected[observations["action_mask"]]).all():
         raise ArtifactError("the network's outputs are not finite; it cannot be exported")
     model = _to_onnx(masked, tuple(each[:2] for each in inputs))
-    sample = {name: Array.of(observations[name][:_SAMPLE_ROWS]) for name in names}
+    rows = _sample_rows(observations)
+    sample = {name: Array.of(observations[name][rows]) for name in names}
     draft = Manifest(
         format_version=FORMAT_VERSION,
         schema_version=SCHEMA_VERSION,
@@ -105,7 +106,7 @@ def export_policy(
         choose_nodes=CANDIDATES in names,
         versions=_versions(),
         parity=0.0,
-        sample=ParitySample(**sample, logits=Array.of(expected[:_SAMPLE_ROWS])),
+        sample=ParitySample(**sample, logits=Array.of(expected[rows])),
         **manifest,
     )
     target = Path(path)
@@ -120,6 +121,14 @@ def export_policy(
     finally:
         unfinished.unlink(missing_ok=True)
     return final
+
+
+def _sample_rows(observations: Observations) -> NDArray[np.int64]:
+    """The first few rows, half of them such that a node is chosen, where any is."""
+    slots = observations["tasks"].shape[1]
+    places = observations["action_mask"][:, slots + 1 :].any(axis=1)
+    half = np.flatnonzero(places)[: _SAMPLE_ROWS // 2]
+    return np.concatenate([np.flatnonzero(~places)[: _SAMPLE_ROWS - len(half)], half])
 
 
 def _difference(path: Path, observations: Observations, expected: NDArray[Any]) -> float:

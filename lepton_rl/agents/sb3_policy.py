@@ -57,8 +57,9 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         spaces = self.observation_space.spaces  # type: ignore[attr-defined]
-        widths = [spaces[name].shape[-1] for name in ("tasks", "nodes", "cluster")]
-        self.network = network_of(self.config, (widths[0], widths[1], widths[2], 0))
+        tasks, nodes, cluster = (spaces[name].shape[-1] for name in ("tasks", "nodes", "cluster"))
+        candidates = spaces["candidates"].shape[-1] if "candidates" in spaces else 0
+        self.network = network_of(self.config, (tasks, nodes, cluster, candidates))
         settings = {"lr": lr_schedule(1), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **settings)
 
@@ -68,7 +69,7 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
         return {**data, "config": self.config}
 
     def get_distribution(self, obs: Any, action_masks: Masks = None) -> MaskableDistribution:
-        """Distribution over slots and "wait" under the mask (default: the observation's own)."""
+        """Distribution over the actions under the mask (default: the observation's own)."""
         return self._evaluate(obs, action_masks)[0]
 
     def predict_values(self, obs: Any) -> Tensor:
@@ -91,9 +92,11 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
         return values, distribution.log_prob(actions), distribution.entropy()
 
     def _outputs(self, obs: Obs) -> tuple[Tensor, Tensor]:
-        """Logits `(B, Q + 1)` without the mask, and expected returns `(B, 1)`."""
+        """Logits `(B, A)` without the mask, and expected returns `(B, 1)`."""
         occupied = obs["action_mask"].bool()
-        return self.network.evaluate(obs["tasks"], obs["nodes"], obs["cluster"], occupied)
+        return self.network.evaluate(
+            obs["tasks"], obs["nodes"], obs["cluster"], occupied, obs.get("candidates")
+        )
 
     def _evaluate(self, obs: Obs, action_masks: Masks) -> tuple[MaskableDistribution, Tensor]:
         logits, values = self._outputs(obs)

@@ -46,7 +46,8 @@ class Validator:
 
         Returns:
             `(W,)` mean metric of each window, and the observations of the first decision of each
-            window and of one in the middle of it, `(<= 2 W, ...)`.
+            window, of one in the middle of it and of the time when a node is first chosen in any,
+            `(<= 3 W, ...)`.
         """
         starts = self.starts()
         simulator = self.episodes.simulator(self.config, len(starts))
@@ -56,7 +57,7 @@ class Validator:
         tensors = SimulatorTensors(simulator, next(network.parameters()).device)
         open_windows = np.ones(len(starts), np.bool_)
         metric = np.zeros(len(starts))
-        decisions = 0
+        decisions, has_placed = 0, False
         network.eval()
         while open_windows.any():
             batch = tensors.batch()
@@ -69,6 +70,8 @@ class Validator:
                     metric[b] = simulator.mean_cost(b)
                     open_windows[b] = False
                 simulator.reset(b, int(starts[b]))
-            if decisions == self.episodes.length // 2:
+            placing = bool(simulator.obs.action_mask[:, simulator.slots + 1 :].any())
+            if decisions == self.episodes.length // 2 or (placing and not has_placed):
                 seen.append(observation_of(simulator.obs))
+            has_placed |= placing
         return metric, {name: np.concatenate([each[name] for each in seen]) for name in seen[0]}

@@ -8,9 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lepton_rl.core.errors import ConfigError, InputFileError, StateError
+from lepton_rl.core.errors import ConfigError, InputFileError
 from lepton_rl.core.policy import Policy, Preempt, Start
+from lepton_rl.core.rules.dispatch import WAIT
 from lepton_rl.core.rules.orders import score
+from lepton_rl.core.rules.placement import has_room_now
+from lepton_rl.encoding.observation import Observation
 from lepton_rl.integrations.http.described import snapshot_of
 from lepton_rl.integrations.http.models import DecideRequest
 from lepton_rl.policies.explain import explain
@@ -22,6 +25,7 @@ from lepton_rl.system.snapshot import Snapshot
 __all__ = ["run_explanation"]
 
 _MOST_SCORES = 10
+_MEANING = "effect: by how much the lead over the next best falls without the feature, in logits"
 
 
 def run_explanation(policy: str, state: Path, features: int, *, as_json: bool) -> str:
@@ -64,7 +68,7 @@ def _decision(snapshot: Snapshot, policy: Policy) -> dict[str, Any]:
 
 
 def _why(snapshot: Snapshot, policy: Policy, features: int) -> dict[str, Any]:
-    """What moved the choice of who comes first."""
+    """What moved the choice of who comes first, and of the node for its first replica."""
     view, count = snapshot.view, int(snapshot.view.status["num_pending"][0])
     if isinstance(policy, HeuristicPolicy):
         rule = policy.rule
@@ -77,16 +81,20 @@ def _why(snapshot: Snapshot, policy: Policy, features: int) -> dict[str, Any]:
     if not isinstance(policy, LearnedPolicy) or count == 0:
         return {}
     head = policy.head(view)
-    facts: dict[str, Any] = {"first": "wait" if head < 0 else snapshot.task_of(head)}
-    try:
-        effects = explain(policy, view)[:features]
-    except StateError:
-        return {**facts, "note": "there was nothing to choose between"}
-    facts["features"] = {each.feature: each.effect for each in effects}
-    facts["note"] = (
-        "effect: by how much the lead over the next best falls without the feature, in logits"
-    )
+    facts: dict[str, Any] = {"first": "wait" if head == WAIT else snapshot.task_of(head)}
+    effects = {"features": _effects(policy, policy.observe(view), features)}
+    if policy.chooses_nodes and head != WAIT and has_room_now(view, 0, head):
+        effects["node_features"] = _effects(policy, policy.observe_nodes(view, head), features)
+    facts |= {name: found for name, found in effects.items() if found}
+    facts["note"] = _MEANING if any(effects.values()) else "there was nothing to choose between"
     return facts
+
+
+def _effects(policy: LearnedPolicy, obs: Observation, most: int) -> dict[str, float]:
+    """The strongest effects by feature; none where there was one choice."""
+    if obs.action_mask.sum() < 2:
+        return {}
+    return {each.feature: each.effect for each in explain(policy, obs)[:most]}
 
 
 def _in_words(facts: dict[str, Any]) -> str:
@@ -95,7 +103,7 @@ def _in_words(facts: dict[str, Any]) -> str:
     lines = [f"{facts['policy']}: {facts['action']}{target}{nodes}"]
     if facts.get("first") not in (None, facts.get("task")):
         lines.append(f"first in its order: {facts['first']}, which is blocked or waits")
-    for key in ("features", "scores"):
+    for key in ("features", "node_features", "scores"):
         lines += [f"  {name:32}{value:+.4g}" for name, value in facts.get(key, {}).items()]
     if "note" in facts:
         lines.append(f"({facts['note']})")

@@ -15,7 +15,7 @@ from lepton_rl.core.rules.placement import may_use
 from lepton_rl.core.tables import View
 from lepton_rl.encoding.logarithm import log10
 
-__all__ = ["write_candidates"]
+__all__ = ["write_candidate", "write_candidates"]
 
 Float32s = NDArray[np.float32]
 
@@ -36,16 +36,36 @@ def write_candidates(
         out: `(B, M, P)` float32; row `b` is written.
     """
     row, now_us = view.status[b].first_row + local, view.status[b].now_us
-    remaining = log10(float(view.tasks[row].replicas - replica)) / 3.0
-    counted = _counted_kinds(view)
+    remaining, fastest = _remaining(view, row, replica), _fastest(view, row)
     for m in range(view.nodes.rows.shape[0]):
         allowed = may_use(view, b, view.pool, b, local, row, now_us, m)
         mask[b, first + m] = allowed
         if allowed:
-            _write_candidate(view, b, row, m, remaining, counted, out)
+            _write(view, b, row, m, remaining, fastest, out)
         else:
             for column in range(out.shape[2]):
                 out[b, m, column] = 0.0
+
+
+@compiled
+def write_candidate(view: View, b: int, local: int, replica: int, m: int, out: Float32s) -> None:
+    """Likewise, of node `m` alone, which the task may use; into `out[b, m]`."""
+    row = view.status[b].first_row + local
+    _write(view, b, row, m, _remaining(view, row, replica), _fastest(view, row), out)
+
+
+@compiled
+def _remaining(view: View, row: int, replica: int) -> float:
+    return log10(float(view.tasks[row].replicas - replica)) / 3.0
+
+
+@compiled
+def _fastest(view: View, row: int) -> float:
+    """Speed of the fastest node of the cluster for a task."""
+    fastest, task_class = 0.0, view.tasks[row].task_class
+    for m in range(view.nodes.speed.shape[0]):
+        fastest = max(fastest, view.nodes.speed[m, task_class])
+    return fastest
 
 
 @compiled
@@ -55,8 +75,8 @@ def _counted_kinds(view: View) -> float:
 
 
 @compiled
-def _write_candidate(
-    view: View, b: int, row: int, m: int, remaining: float, counted: float, out: Float32s
+def _write(
+    view: View, b: int, row: int, m: int, remaining: float, fastest: float, out: Float32s
 ) -> None:
     tasks, nodes, pool = view.tasks, view.nodes, view.pool
     after = 0.0
@@ -70,21 +90,13 @@ def _write_candidate(
             share = max(share, demand / capacity)
     out[b, m, 0] = after
     out[b, m, 1] = share
-    out[b, m, 2] = left_over(tasks, nodes, pool, b, row, m) / counted
+    out[b, m, 2] = left_over(tasks, nodes, pool, b, row, m) / _counted_kinds(view)
     out[b, m, 3] = alignment(tasks, nodes, pool, b, row, m, False)
     out[b, m, 4] = alignment(tasks, nodes, pool, b, row, m, True)
     out[b, m, 5] = packing(tasks, nodes, pool, b, row, m) / 3.0
     out[b, m, 6] = fragmentation_relief(view, pool, b, row, m)
     out[b, m, 7] = 1.0 if pool.rows[b, m].replicas_on == 0 else 0.0
-    out[b, m, 8] = _relative_speed(view, row, m)
+    speed = view.nodes.speed[m, tasks[row].task_class]
+    out[b, m, 8] = speed / fastest if fastest > 0.0 else 0.0  # over the fastest node
     out[b, m, 9] = 1.0 if tasks[row].models != 0 else 0.0
     out[b, m, 10] = remaining
-
-
-@compiled
-def _relative_speed(view: View, row: int, m: int) -> float:
-    """How fast the task runs on node `m`, over the fastest node of the cluster."""
-    task_class, fastest = view.tasks[row].task_class, 0.0
-    for other in range(view.nodes.speed.shape[0]):
-        fastest = max(fastest, view.nodes.speed[other, task_class])
-    return view.nodes.speed[m, task_class] / fastest if fastest > 0.0 else 0.0

@@ -18,7 +18,8 @@ def is_within_limits(obs: Observation) -> bool:
 
     They are for every table that went through the intake; this finds tables that did not.
     """
-    return _is_within(obs.tasks) and _is_within(obs.nodes) and _is_within_row(obs.cluster)
+    whole = _is_within(obs.tasks) and _is_within(obs.nodes) and _is_within_row(obs.cluster)
+    return whole and _is_within(obs.candidates)
 
 
 @compiled

@@ -142,10 +142,15 @@ class LearnedPolicy:
         Raises:
             NotFiniteError: the network gave no finite preference.
         """
+        obs = self.observe_nodes(view, local, replica)
+        return self._first_choice(obs) - len(obs.window[0]) - 1
+
+    def observe_nodes(self, view: View, local: int, replica: int = 0) -> Observation:
+        """What the network sees while it chooses a node, as `observe`; arguments as of `node`."""
         obs, into, work = self._buffer(view)
         encode_candidates(self._workspace.ready(view)[0], 0, local, replica, into, work)
         self.observed = obs
-        return self._first_choice(obs) - len(obs.window[0]) - 1
+        return obs
 
     def _first_choice(self, obs: Observation) -> int:
         """The action that the network likes best.

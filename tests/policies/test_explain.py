@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from lepton_rl.core.errors import StateError
-from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
+from lepton_rl.encoding.features import (
+    CANDIDATE_FEATURES,
+    CLUSTER_FEATURES,
+    NODE_FEATURES,
+    TASK_FEATURES,
+)
 from lepton_rl.encoding.observation import Observation, empty_observation
 from lepton_rl.policies.explain import explain, explain_all
 from lepton_rl.policies.learned import LearnedPolicy, load_policy
-from tests.trained import network, random_policy_file, write_policy
+from tests.trained import (
+    network,
+    placing_network,
+    placing_observations,
+    placing_policy_file,
+    random_policy_file,
+    write_policy,
+)
 
 
 def observation(pending: int = 3) -> Observation:
@@ -94,3 +108,38 @@ def test_a_copy_in_another_process_is_the_same_policy(policy: LearnedPolicy) -> 
     copy = pickle.loads(pickle.dumps(policy))
     assert copy.artifact.sha256 == policy.artifact.sha256
     assert (copy.name, copy.place, copy.backfill) == (policy.name, policy.place, policy.backfill)
+
+
+def placing_observation(*, of_nodes: bool) -> Observation:
+    """One of an agent that chooses nodes too: while it does, or while it chooses a task."""
+    rows = placing_observations()
+    slots, nodes = rows["tasks"].shape[1], rows["nodes"].shape[1]
+    offered = rows["action_mask"][:, slots + 1 :] if of_nodes else rows["action_mask"][:, :slots]
+    row = int(np.flatnonzero(offered.sum(axis=1) > 1)[0])
+    obs = empty_observation(1, slots, nodes, chooses_nodes=True)
+    for name, values in rows.items():
+        getattr(obs, name)[0] = values[row]
+    return obs
+
+
+def test_a_choice_of_nodes_is_explained_by_candidates_too() -> None:
+    policy = load_policy(placing_policy_file())
+    of_task = {each.feature for each in explain(policy, placing_observation(of_nodes=False))}
+    of_node = {each.feature for each in explain(policy, placing_observation(of_nodes=True))}
+    assert of_node - of_task == {f"candidate.{name}" for name in CANDIDATE_FEATURES}
+
+
+def test_what_moved_a_choice_of_nodes_is_found(tmp_path: Path) -> None:
+    """A network that looks at what is left over and at nothing else."""
+    model = placing_network()
+    assert model.placer is not None
+    first, column = model.placer[0], len(NODE_FEATURES) + CANDIDATE_FEATURES.index("left_over")
+    with torch.no_grad():
+        kept = first.weight[:, column].clone()
+        first.weight.zero_()
+        first.weight[:, column] = 3 * kept
+    policy = load_policy(write_policy(tmp_path / "p.onnx", model, placing_observations()))
+    first_effect, *others = explain(policy, placing_observation(of_nodes=True))
+    assert first_effect.feature == "candidate.left_over"
+    assert first_effect.effect > 0
+    assert all(abs(each.effect) < 1e-5 for each in others)
