@@ -10,7 +10,7 @@ from lepton_rl.core.settings import Settings
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.policies.spec import rule_of
 
-__all__ = ["ImitationConfig", "PPOConfig", "TrainConfig", "ValidationConfig"]
+__all__ = ["EvolutionConfig", "ImitationConfig", "PPOConfig", "TrainConfig", "ValidationConfig"]
 
 
 class PPOConfig(Settings):
@@ -107,6 +107,24 @@ class ImitationConfig(Settings):
         return value
 
 
+class EvolutionConfig(Settings):
+    """Evolution of a log-linear priority; see `agents.evolution`.
+
+    Attributes:
+        pairs: antithetic pairs of candidates in a generation.
+        windows: training windows that all candidates of a generation schedule.
+        step_size: standard deviation of the weights of task features at the start.
+        interactions: share of it for products with features of the cluster; 0 leaves them out.
+        tail_weight: what p95 and longest waits beyond the reference's cost (`fitness.loss`).
+    """
+
+    pairs: int = Field(default=8, ge=2)
+    windows: int = Field(default=32, ge=1)
+    step_size: float = Field(default=0.3, gt=0)
+    interactions: float = Field(default=0.0, ge=0)
+    tail_weight: float = Field(default=1.0, ge=0)
+
+
 class ValidationConfig(Settings):
     """Choosing among checkpoints, on windows of the validation split only.
 
@@ -127,6 +145,8 @@ class TrainConfig(Settings):
     Attributes:
         name: of the policy.
         seed: of everything random, below 2^32.
+        method: ppo, or evolution (of a log-linear priority, from the best of its own starts;
+            `ppo`, `imitation`, `device` and `checkpoint_every` are not used).
         device: auto takes a GPU where there is one.
         total_steps: decisions over all environments.
         checkpoint_every: decisions between checkpoints.
@@ -134,6 +154,7 @@ class TrainConfig(Settings):
             unless it names its own (saf+easy).
         environment: what an episode is.
         ppo: learning.
+        evolution: the same, by the other method.
         imitation: warm start.
         validation: choice of the checkpoint that is exported.
         test_windows: windows of the test split that the final evaluation uses, at most.
@@ -141,12 +162,14 @@ class TrainConfig(Settings):
 
     name: str = Field(default="lepton-hpc", min_length=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    method: Literal["ppo", "evolution"] = "ppo"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     total_steps: int = Field(default=600_000, ge=1)
     checkpoint_every: int = Field(default=65_536, ge=1)
     reference: str = "f4"
     environment: EnvironmentConfig = EnvironmentConfig()
     ppo: PPOConfig = PPOConfig()
+    evolution: EvolutionConfig = EvolutionConfig()
     imitation: ImitationConfig = ImitationConfig()
     validation: ValidationConfig = ValidationConfig()
     test_windows: int = Field(default=50, ge=1)
@@ -157,3 +180,12 @@ class TrainConfig(Settings):
         if rule_of(value).blocking:
             raise ValueError("expected a heuristic of the standard rules, without blocking")
         return value
+
+    @model_validator(mode="after")
+    def _evolution_orders_only(self) -> TrainConfig:
+        environment = self.environment
+        if self.method == "evolution" and (environment.choose_nodes or environment.may_wait):
+            raise ValueError(
+                "method evolution orders tasks; it needs choose_nodes and may_wait to be false"
+            )
+        return self

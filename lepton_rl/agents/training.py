@@ -20,8 +20,10 @@ from lepton_rl.agents.callbacks import (
 from lepton_rl.agents.checkpoint import load_checkpoint, load_weights, newest_checkpoint
 from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.distributed import Workers, joined
+from lepton_rl.agents.evolving import evolve
 from lepton_rl.agents.export import export_policy
 from lepton_rl.agents.imitation import imitate
+from lepton_rl.agents.linear import LinearNetwork
 from lepton_rl.agents.networks import SchedulingNetwork
 from lepton_rl.agents.ppo import PPO
 from lepton_rl.agents.registry import network_of, widths_of
@@ -30,13 +32,20 @@ from lepton_rl.agents.validation import Validator
 from lepton_rl.agents.vec_env import SchedulingVecEnv
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.rules.backfill import Backfill
+from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.core.settings import load_settings, read_yaml
 from lepton_rl.envs.episodes import Episodes, load_workload
 from lepton_rl.policies.artifact import Manifest
 from lepton_rl.policies.spec import rule_of
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["Trained", "choose_device", "environment_of", "export_checkpoint", "train"]
+__all__ = [
+    "Trained",
+    "choose_device",
+    "environment_of",
+    "export_checkpoint",
+    "train",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,8 @@ def train(
         LeptonError: settings, workload or checkpoint cannot be used.
         OSError: the folder cannot be written to.
     """
+    if config.method == "evolution":
+        return _evolve(config, folder, resume, report, workload)
     device = choose_device(config.device)
     torch.set_num_threads(1)  # small networks collapse when threads outnumber idle cores
     whole = workload if workload is not None else load_workload(config.environment.workload)
@@ -117,6 +128,34 @@ def train(
             _run(config, learner, [])
             return None
         return _lead(config, folder, whole, learner, validation, report)
+
+
+def _evolve(
+    config: TrainConfig,
+    folder: Path,
+    resume: bool,
+    report: ProgressReport | None,
+    workload: Workload | None,
+) -> Trained:
+    """Train by evolution instead; a run takes minutes, so there are no checkpoints.
+
+    Raises:
+        ConfigError: it is to be resumed.
+    """
+    if resume:
+        raise ConfigError("--resume: runs of method evolution have no checkpoints; start a new run")
+    whole = workload if workload is not None else load_workload(config.environment.workload)
+    refuse_earlier_run(folder)
+    describe_run(config, folder, whole)
+    validator = _validator(config, whole)
+    training = Episodes.of(config.environment, whole)
+    found = evolve(config, training, validator, _reference_of(config), folder, report)
+    network = LinearNetwork(found.best.weights)
+    weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    best = Best(float(found.best.outcomes.cost.mean()), found.best.decisions, weights)
+    path = folder / "policy.onnx"
+    manifest = _export(config, network, best, validator, whole, path)
+    return Trained(path, manifest, found.decisions, best.steps, best.metric, found.interrupted)
 
 
 def _lead(
@@ -187,19 +226,24 @@ def environment_of(config: TrainConfig, workload: Workload, seed: int) -> Schedu
         workload: of the configured source.
         seed: of the windows.
     """
-    reference = rule_of(config.reference)
-    if reference.backfill == Backfill.NONE:
-        own = Backfill[config.environment.backfill.upper()]
-        reference = reference._replace(backfill=int(own))
     episodes = Episodes.of(config.environment, workload)
     return SchedulingVecEnv(
         config.environment,
         episodes,
         config.ppo.num_envs,
         seed,
-        reference,
+        _reference_of(config),
         config.ppo.rollouts_per_sequence,
     )
+
+
+def _reference_of(config: TrainConfig) -> DispatchRule:
+    """The heuristic to be compared with, which backfills as the environment does or by itself."""
+    reference = rule_of(config.reference)
+    if reference.backfill == Backfill.NONE:
+        own = Backfill[config.environment.backfill.upper()]
+        reference = reference._replace(backfill=int(own))
+    return reference
 
 
 def _learner(

@@ -14,7 +14,7 @@ from lepton_rl.core.intake import node_table
 from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
-from lepton_rl.core.tables import Records
+from lepton_rl.core.tables import Floats, Records
 from lepton_rl.core.typical import typical_tasks
 from lepton_rl.encoding.observation import Observation, empty_observation
 from lepton_rl.encoding.workspace import another_workspace, encoder_workspace
@@ -27,6 +27,7 @@ from lepton_rl.sim.episode import (
     step_range,
 )
 from lepton_rl.sim.objective import Objective
+from lepton_rl.sim.scored import play_scored
 from lepton_rl.sim.slices import SliceThreads
 from lepton_rl.sim.tables import SimTable, empty_sim
 from lepton_rl.sim.world import World
@@ -163,6 +164,30 @@ class BatchSimulator:
         wrong = self._step()
         if wrong >= 0:
             raise self._refusal(wrong)
+
+    def play(self, b: int, first_row: int, weights: Floats) -> int:
+        """Schedule the episode at task `first_row` with a linear score; see `play_scored`.
+
+        Args:
+            b: environment; `mean_cost` and the state of the simulation tell what came of it.
+            first_row: first task of the episode.
+            weights: `(F, 1 + C)`.
+
+        Returns:
+            Decisions made.
+
+        Raises:
+            ConfigError: the weights have another shape, or nodes or waiting are to be chosen.
+        """
+        expected = self.obs.tasks.shape[2], 1 + self.obs.cluster.shape[1]
+        if weights.shape != expected or self.rule.choose_nodes or self.rule.may_wait:
+            raise ConfigError(
+                f"play: expected weights of shape {expected} and an environment that offers neither"
+                f" nodes nor waiting, got shape {weights.shape} and {self.rule}"
+            )
+        table, mixed = self._table, np.zeros(expected[0])
+        tasks = self.episode_tasks
+        return play_scored(table, b, first_row, tasks, self.rule, weights, mixed)
 
     def step_one(self, action: int) -> None:
         """`step` of a batch of one environment, without a look at what `action` is."""

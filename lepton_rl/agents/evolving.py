@@ -1,0 +1,77 @@
+"""A run of evolution: its windows, what is logged, and Ctrl-C."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stable_baselines3.common.logger import configure
+
+from lepton_rl.agents.callbacks import ProgressReport
+from lepton_rl.agents.config import TrainConfig
+from lepton_rl.agents.evolution import Evolution, Generation, Selected
+from lepton_rl.agents.fitness import Schedules
+from lepton_rl.agents.validation import Validator
+from lepton_rl.core.rules.dispatch import DispatchRule
+from lepton_rl.envs.episodes import Episodes
+
+__all__ = ["Evolved", "evolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evolved:
+    """What evolution came to.
+
+    Attributes:
+        best: on the validation windows.
+        decisions: made on training windows.
+        interrupted: stopped by Ctrl-C before all of them.
+    """
+
+    best: Selected
+    decisions: int
+    interrupted: bool
+
+
+def evolve(
+    config: TrainConfig,
+    episodes: Episodes,
+    validator: Validator,
+    reference: DispatchRule,
+    folder: Path,
+    report: ProgressReport | None = None,
+) -> Evolved:
+    """Evolve a log-linear priority for `config.total_steps` decisions.
+
+    Args:
+        config: of the run.
+        episodes: of the training split.
+        validator: knows the validation windows.
+        reference: heuristic to be compared with.
+        folder: gets the logs.
+        report: told the progress.
+    """
+    training = Schedules(config.environment, episodes)
+    validation = Schedules(validator.config, validator.episodes)
+    starts = validator.starts().tolist()
+    logger = configure(str(folder / "tensorboard"), ["tensorboard"])
+    evolution = Evolution(config.evolution, training, validation, starts, reference, config.seed)
+
+    def tell(moment: Generation) -> None:
+        logger.record("evolution/training_loss", moment.training_loss)
+        logger.record("evolution/validation_loss", moment.validation_loss)
+        logger.record("evolution/best_loss", moment.best.loss)
+        logger.record("evolution/step_size", moment.step_size)
+        logger.record("validation/best_metric", float(moment.best.outcomes.cost.mean()))
+        logger.dump(moment.decisions)
+        if report is not None:
+            done = min(moment.decisions, config.total_steps)
+            report(done, f"best validation loss {moment.best.loss:.4g}")
+
+    interrupted = False
+    try:
+        evolution.run(config.total_steps, tell)
+    except KeyboardInterrupt:
+        interrupted = True
+    logger.close()
+    return Evolved(evolution.best, training.decisions, interrupted)

@@ -1,0 +1,110 @@
+"""What a whole schedule is worth beside that of a heuristic on the same windows, tails included."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lepton_rl.core.clock import MICROSECOND
+from lepton_rl.core.errors import StateError
+from lepton_rl.core.rules.dispatch import DispatchRule
+from lepton_rl.core.tables import Floats
+from lepton_rl.envs.config import EnvironmentConfig
+from lepton_rl.envs.episodes import Episodes
+from lepton_rl.sim.events import reset
+from lepton_rl.sim.replay import run_to_end
+
+__all__ = ["Outcomes", "Schedules", "loss"]
+
+_ENVIRONMENT = 0
+_LEAST_WAIT_S = 60.0
+"""Added to waits before they are compared: below a minute nobody minds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Figures of W windows.
+
+    Attributes:
+        cost: `(W,)` mean objective over the tasks.
+        p95_wait_s: `(W,)` 95th percentile of the waits.
+        longest_wait_s: `(W,)`.
+    """
+
+    cost: Floats
+    p95_wait_s: Floats
+    longest_wait_s: Floats
+
+
+class Schedules:
+    """Schedules windows of one split, with a linear score or a heuristic.
+
+    Args:
+        config: of the environment.
+        episodes: of the split.
+
+    Attributes:
+        decisions: made under linear scores so far.
+    """
+
+    def __init__(self, config: EnvironmentConfig, episodes: Episodes) -> None:
+        self.episodes = episodes
+        self._simulator = episodes.simulator(config, 1)
+        self.decisions = 0
+
+    def under_score(self, weights: Floats, starts: Iterable[int]) -> Outcomes:
+        """Windows at the tasks `starts`, `(W,)`, under a linear score `(F, 1 + C)`."""
+        rows = []
+        for first_row in starts:
+            self.decisions += self._simulator.play(_ENVIRONMENT, first_row, weights)
+            rows.append(self._figures(first_row))
+        return Outcomes(*np.array(rows).T)
+
+    def under_rule(self, rule: DispatchRule, starts: Iterable[int]) -> Outcomes:
+        """The same windows under a heuristic.
+
+        Raises:
+            StateError: a task never started.
+        """
+        rows = []
+        sim = self._simulator.sim
+        for first_row in starts:
+            reset(sim, _ENVIRONMENT, first_row, self.episodes.length)
+            if not run_to_end(sim, _ENVIRONMENT, rule, self._simulator.rule.objective):
+                raise StateError("a task can never start; check the workload against the cluster")
+            rows.append(self._figures(first_row))
+        return Outcomes(*np.array(rows).T)
+
+    def _figures(self, first_row: int) -> tuple[float, float, float]:
+        sim = self._simulator.sim
+        submit_us = sim.state.tasks["submit_us"][first_row : first_row + self.episodes.length]
+        waits_s = (sim.first_start_us[_ENVIRONMENT] - submit_us) / MICROSECOND
+        cost = self._simulator.mean_cost(_ENVIRONMENT)
+        return cost, float(np.percentile(waits_s, 95)), float(waits_s.max())
+
+
+def loss(ours: Outcomes, reference: Outcomes, tail_weight: float) -> float:
+    """How much worse than the reference, as a logarithm: 0 is as good, negative is better.
+
+    The mean of two logarithms, of the ratio of the mean costs, which is what is reported, and of
+    the mean ratio over the windows, in which no window counts more than others; and for tails that
+    are longer than the reference's, `tail_weight` times the logarithm of how many times.
+
+    Args:
+        ours: `(W,)` windows.
+        reference: of the same windows.
+        tail_weight: >= 0.
+    """
+    of_means = float(ours.cost.mean() / reference.cost.mean())
+    mean_of = float((ours.cost / reference.cost).mean())
+    tails = _excess(ours.p95_wait_s, reference.p95_wait_s)
+    tails += _excess(ours.longest_wait_s, reference.longest_wait_s)
+    return 0.5 * (math.log(of_means) + math.log(mean_of)) + tail_weight * tails
+
+
+def _excess(ours_s: Floats, reference_s: Floats) -> float:
+    ratio = (float(ours_s.mean()) + _LEAST_WAIT_S) / (float(reference_s.mean()) + _LEAST_WAIT_S)
+    return max(0.0, math.log(ratio))

@@ -1,0 +1,129 @@
+"""Evolution of a log-linear priority: its parts, and that it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from lepton_rl.agents.config import EvolutionConfig, TrainConfig
+from lepton_rl.agents.evolution import Evolution, Generation, utilities
+from lepton_rl.agents.fitness import Outcomes, Schedules, loss
+from lepton_rl.agents.linear import LINEAR_STARTS, LinearNetwork, weights_of
+from lepton_rl.agents.training import train
+from lepton_rl.agents.validation import Validator
+from lepton_rl.core.errors import ConfigError
+from lepton_rl.encoding.features import CLUSTER_FEATURES, TASK_FEATURES
+from lepton_rl.envs.config import EnvironmentConfig
+from lepton_rl.envs.episodes import Episodes
+from lepton_rl.policies.learned import load_policy
+from lepton_rl.policies.spec import rule_of
+from tests.trained import ENVIRONMENT, TRAINING
+
+STARTS = [0, 50, 100, 200]
+
+
+def schedules(**settings: Any) -> Schedules:
+    config = EnvironmentConfig.model_validate({**ENVIRONMENT, "slots": 24, **settings})
+    return Schedules(config, Episodes.of(config))
+
+
+def outcomes(cost: list[float], p95: list[float], longest: list[float]) -> Outcomes:
+    return Outcomes(np.array(cost), np.array(p95), np.array(longest))
+
+
+@pytest.mark.parametrize("backfill", ["none", "easy"])
+@pytest.mark.parametrize("order", ["sjf", "saf", "fcfs"])
+def test_linear_starts_schedule_as_the_heuristics_do(order: str, backfill: str) -> None:
+    windows = schedules(backfill=backfill)
+    ours = windows.under_score(weights_of(LINEAR_STARTS[order]), STARTS)
+    theirs = windows.under_rule(rule_of(f"{order}+{backfill}"), STARTS)
+    np.testing.assert_allclose(ours.cost, theirs.cost, rtol=1e-12)
+    np.testing.assert_array_equal(ours.p95_wait_s, theirs.p95_wait_s)
+    np.testing.assert_array_equal(ours.longest_wait_s, theirs.longest_wait_s)
+
+
+def test_compiled_score_and_network_make_the_same_schedules() -> None:
+    weights = np.random.default_rng(0).normal(size=(len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES)))
+    config = EnvironmentConfig.model_validate(ENVIRONMENT)
+    validator = Validator(config, Episodes.of(config), 6)
+    metric, _ = validator.run(LinearNetwork(weights))
+    compiled = Schedules(config, validator.episodes).under_score(weights, validator.starts())
+    np.testing.assert_allclose(compiled.cost, metric, rtol=1e-12)
+
+
+def test_schedules_refuse_other_weights_and_other_choices() -> None:
+    with pytest.raises(ConfigError, match="expected weights of shape"):
+        schedules().under_score(np.zeros((3, 1)), STARTS)
+    with pytest.raises(ConfigError, match="neither nodes nor waiting"):
+        schedules(may_wait=True).under_score(weights_of(LINEAR_STARTS["saf"]), STARTS)
+    settings = {**TRAINING, "method": "evolution"}
+    settings["environment"] = {**ENVIRONMENT, "may_wait": True}
+    with pytest.raises(ValidationError, match="method evolution orders tasks"):
+        TrainConfig.model_validate(settings)
+
+
+def test_loss_by_hand() -> None:
+    reference = outcomes([1.0, 3.0], [100.0, 300.0], [500.0, 500.0])
+    assert loss(reference, reference, 1.0) == 0.0
+    better = outcomes([1.0, 1.0], [0.0, 0.0], [0.0, 0.0])  # shorter tails earn nothing
+    expected = 0.5 * (np.log(1 / 2) + np.log(2 / 3))
+    assert loss(better, reference, 1.0) == pytest.approx(expected)
+    longer = outcomes([1.0, 3.0], [200.0, 720.0], [500.0, 500.0])
+    assert loss(longer, reference, 2.0) == pytest.approx(2.0 * np.log(520 / 260))
+
+
+def test_utilities_are_by_rank_and_sum_to_nothing() -> None:
+    share = utilities(np.array([3.0, -1.0, 100.0, 2.0]))
+    assert share.sum() == pytest.approx(0.0)
+    assert list(np.argsort(-share, kind="stable")) == [1, 3, 0, 2]
+    np.testing.assert_array_equal(share, utilities(np.array([0.3, -9.0, 0.4, 0.1])))
+
+
+def evolved(seed: int, decisions: int = 40_000) -> tuple[Evolution, list[Generation]]:
+    told: list[Generation] = []
+    validation = schedules(split="validation")
+    config = EvolutionConfig(pairs=4, windows=8, tail_weight=0.0)
+    reference = rule_of("fcfs")
+    evolution = Evolution(config, schedules(), validation, [360, 400, 440], reference, seed)
+    evolution.run(decisions, told.append)
+    return evolution, told
+
+
+def test_evolution_keeps_the_best_and_repeats_itself() -> None:
+    evolution, told = evolved(seed=0)
+    losses = [each.validation_loss for each in told]
+    assert evolution.best.loss <= min(losses)
+    assert told[-1].decisions >= 40_000 > told[-2].decisions
+    again, _ = evolved(seed=0)
+    np.testing.assert_array_equal(evolution.best.weights, again.best.weights)
+    assert not np.array_equal(evolved(seed=1)[1][0].training_loss, told[0].training_loss)
+
+
+def test_without_interactions_the_cluster_does_not_count() -> None:
+    evolution, _ = evolved(seed=0)
+    assert not evolution.best.weights[:, 1:].any()
+
+
+def test_the_distribution_moves_to_better_orders() -> None:
+    """Candidates beat fcfs by more at the end than at the start, without any cost of tails."""
+    _, told = evolved(seed=0, decisions=120_000)
+    losses = [each.training_loss for each in told]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_a_run_exports_a_policy(tmp_path: Path) -> None:
+    settings = {**TRAINING, "method": "evolution", "total_steps": 4000, "reference": "saf"}
+    settings["evolution"] = {"pairs": 2, "windows": 4, "interactions": 0.3}
+    config = TrainConfig.model_validate(settings)
+    reports: list[int] = []
+    trained = train(config, tmp_path, report=lambda steps, _: reports.append(steps))
+    assert trained is not None
+    assert trained.steps >= 4000 == reports[-1]
+    assert trained.best_steps <= trained.steps
+    assert load_policy(trained.policy_path).name == trained.manifest.name == "tiny"
+    with pytest.raises(ConfigError, match="no checkpoints"):
+        train(config, tmp_path, resume=True)
