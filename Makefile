@@ -37,7 +37,7 @@ dist: $(READY) ## build sdist and wheel, install the wheel into an empty environ
 
 docs: $(READY) ## the documentation site, in site/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 test: $(READY) lint types ## lint, type-check and run the default tests
 	$(BIN)/python -m pytest -n 2

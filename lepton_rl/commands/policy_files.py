@@ -45,7 +45,7 @@ def _facts(policy: str) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "sha256": artifact.sha256,
         **artifact.manifest.model_dump(mode="json", exclude={"sample"}),
-        "sample": {name: list(getattr(sample, name).shape) for name in type(sample).model_fields},
+        "sample": {name: list(array.shape) for name, array in sample if array is not None},
     }
 
 
