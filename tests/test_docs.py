@@ -1,4 +1,4 @@
-"""The pages under docs/: what they show runs, commands parse, links lead somewhere, imports exist."""
+"""The pages under docs/: what they show runs, commands parse, links resolve, imports exist."""
 
 from __future__ import annotations
 
