@@ -2,12 +2,13 @@
 PYTHON ?= python3.11
 VENV   ?= .venv
 RUN    ?= runs/default
+NAME   ?= hpc
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Small networks collapse under oversubscribed threads, so one thread unless the caller says otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup train test test-slow test-slurm test-ray bench lint types clean
+.PHONY: help setup train retrain coverage dist docs test test-slow test-slurm test-ray bench lint types clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -22,6 +23,21 @@ setup: $(READY) ## create the virtual environment and install everything into it
 
 train: $(READY) ## train on the embedded workload, evaluate, export the policy
 	$(BIN)/lepton-rl train --out $(RUN)
+
+retrain: $(READY) ## train a shipped policy again (NAME=hpc), write policy and model card
+	$(BIN)/lepton-rl train --config $(NAME) --out runs/retrain-$(NAME)
+	$(BIN)/lepton-rl policies publish runs/retrain-$(NAME) --name $(NAME)
+	$(BIN)/lepton-rl policies check $(NAME)
+
+coverage: $(READY) ## the default tests, with the share of lines and branches they run
+	$(BIN)/python -m pytest -n 2 --cov=lepton_rl --cov-branch --cov-report=term:skip-covered
+
+dist: $(READY) ## build sdist and wheel, install the wheel into an empty environment, try it
+	$(BIN)/python -m pytest -m slow tests/test_distribution.py
+
+docs: $(READY) ## the documentation site, in site/
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 test: $(READY) lint types ## lint, type-check and run the default tests
 	$(BIN)/python -m pytest -n 2
@@ -48,4 +64,4 @@ types: $(READY) ## mypy, strict
 	$(BIN)/mypy
 
 clean: ## remove the virtual environment and build products
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info

@@ -29,6 +29,8 @@ workload_app = typer.Typer(help="Look at workloads and generate them.", no_args_
 app.add_typer(workload_app, name="workload")
 attach_app = typer.Typer(help="Steer a scheduler that is there already.", no_args_is_help=True)
 app.add_typer(attach_app, name="attach")
+policies_app = typer.Typer(help="The policies that come with the package.", no_args_is_help=True)
+app.add_typer(policies_app, name="policies")
 
 INTERRUPTED = 130
 
@@ -417,6 +419,59 @@ def serve(
         ),
     )
     run_service(request, token_file)
+
+
+@policies_app.command("list")
+def list_(json_: JsonOption = False) -> None:
+    """Name, purpose, training workload, result against the best heuristic, checksum."""
+    from lepton_rl.commands.policies import list_policies
+
+    typer.echo(list_policies(as_json=json_), nl=False)
+
+
+@policies_app.command()
+def card(
+    name: Annotated[str, typer.Argument(help="Name of a shipped policy.")],
+    json_: JsonOption = False,
+) -> None:
+    """Print a model card: data, split, seeds, figures with intervals, losses, limits."""
+    from lepton_rl.commands.policies import show_card
+
+    typer.echo(show_card(name, as_json=json_), nl=False)
+
+
+@policies_app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="Name of a shipped policy.")],
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="So many of the card's windows; default all.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Measure a shipped policy again; exit status 1 unless its card is borne out."""
+    from lepton_rl.commands.policies import check_policy
+
+    text, holds = check_policy(name, windows, as_json=json_)
+    typer.echo(text, nl=False)
+    if not holds:
+        raise typer.Exit(1)
+
+
+@policies_app.command()
+def publish(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
+    name: Annotated[
+        str, typer.Option(help="Of the policy, and of the shipped configuration of the run.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to; default with the shipped policies.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Write the policy of a run and its model card as a shipped policy."""
+    from lepton_rl.commands.policies import publish_policy
+
+    typer.echo(publish_policy(run, name, folder, as_json=json_), nl=False)
 
 
 @workload_app.command()

@@ -10,7 +10,14 @@ from lepton_rl.core.settings import Settings
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.policies.spec import rule_of
 
-__all__ = ["EvolutionConfig", "ImitationConfig", "PPOConfig", "TrainConfig", "ValidationConfig"]
+__all__ = [
+    "AboutConfig",
+    "EvolutionConfig",
+    "ImitationConfig",
+    "PPOConfig",
+    "TrainConfig",
+    "ValidationConfig",
+]
 
 
 class PPOConfig(Settings):
@@ -139,6 +146,18 @@ class ValidationConfig(Settings):
     patience: int = Field(default=0, ge=0)
 
 
+class AboutConfig(Settings):
+    """What people should know of a policy; it changes nothing in training.
+
+    Attributes:
+        purpose: what it is for, one sentence without a full stop.
+        limits: what it is not for, or what is known to go wrong; a sentence each.
+    """
+
+    purpose: str = ""
+    limits: tuple[str, ...] = ()
+
+
 class TrainConfig(Settings):
     """A training run.
 
@@ -158,6 +177,7 @@ class TrainConfig(Settings):
         imitation: warm start.
         validation: choice of the checkpoint that is exported.
         test_windows: windows of the test split that the final evaluation uses, at most.
+        about: for the model card of a shipped policy.
     """
 
     name: str = Field(default="lepton-hpc", min_length=1)
@@ -173,6 +193,7 @@ class TrainConfig(Settings):
     imitation: ImitationConfig = ImitationConfig()
     validation: ValidationConfig = ValidationConfig()
     test_windows: int = Field(default=50, ge=1)
+    about: AboutConfig = AboutConfig()
 
     @field_validator("reference")
     @classmethod

@@ -48,7 +48,7 @@ class Workers:
             gradient.copy_(part.view_as(gradient))
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over the processes, which all get."""
+        """Mean over the processes, which all get; changes `values`, of any one shape `(*,)`."""
         if self.count > 1:
             dist.all_reduce(values)
             values /= self.count

@@ -115,7 +115,7 @@ class Environments:
             self._reference.begin(b, first_row, self.episodes.length)
 
     def step(self, actions: Ints) -> None:
-        """Act; what comes of it is in `rewards`, `terminated` and `elapsed_s`.
+        """Take actions `(B,)`; what comes of it is in `rewards`, `terminated` and `elapsed_s`.
 
         Environments that ended show their last observation until `begin` or `pause`.
         """

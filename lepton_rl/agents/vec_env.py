@@ -61,7 +61,7 @@ class SchedulingVecEnv(VecEnv):
         return observation_of(self.simulator.obs)
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Keep the actions for `step_wait`."""
+        """Keep the actions, `(num_envs,)` slots, for `step_wait`."""
         self._actions = np.asarray(actions, np.int64)
 
     def step_wait(self) -> VecEnvStepReturn:

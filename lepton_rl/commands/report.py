@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from lepton_rl.agents.config import TrainConfig
+from lepton_rl.commands.documents import evaluation_document
 from lepton_rl.commands.evaluate import SOURCE_FILE
 from lepton_rl.commands.inputs import open_with_log
 from lepton_rl.commands.progress import log
-from lepton_rl.core.errors import ConfigError, InputFileError, LeptonError
+from lepton_rl.core.errors import ConfigError, LeptonError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.settings import load_settings, read_yaml, require_mapping
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.evaluate import HeuristicContender
-from lepton_rl.evaluate.document import SCHEMA_VERSION
 from lepton_rl.evaluate.learned import LearnedContender
 from lepton_rl.evaluate.report.curves import learning_curves
 from lepton_rl.evaluate.report.evidence import Curve, Evidence, gather
@@ -48,7 +48,7 @@ def run_report(run: Path, format_: str, out: Path | None, *, as_json: bool) -> s
     """
     if format_ not in FORMATS:
         raise ConfigError(f"--format {format_}: unknown; {did_you_mean(format_, FORMATS)}")
-    document = _document(run / "evaluation.json")
+    document = evaluation_document(run / "evaluation.json")
     setting = _shown_setting(document)
     evidence, missing = _evidence(run, document, setting)
     curves, problem = _curves(run)
@@ -63,31 +63,6 @@ def run_report(run: Path, format_: str, out: Path | None, *, as_json: bool) -> s
         facts = {"report": str(path), "verdict": setting["verdict"], "missing": missing}
         return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     return f"{setting['verdict']}\nreport: {path}\n"
-
-
-def _document(path: Path) -> dict[str, Any]:
-    """The evaluation of a run.
-
-    Raises:
-        InputFileError: it cannot be read, or is of another version.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputFileError(
-            f"cannot read {path}: {error.strerror}; expected the folder of `lepton-rl train`, or of"
-            " `lepton-rl evaluate --out`"
-        ) from error
-    except ValueError as error:
-        raise InputFileError(f"{path}: not JSON: {error}; evaluate again") from error
-    found = data.get("schema_version") if isinstance(data, dict) else None
-    if found != SCHEMA_VERSION:
-        raise InputFileError(
-            f"{path}: schema_version is {found!r}, this version of lepton-rl needs"
-            f" {SCHEMA_VERSION}; evaluate again"
-        )
-    whole: dict[str, Any] = data
-    return whole
 
 
 def _shown_setting(document: Mapping[str, Any]) -> Mapping[str, Any]:

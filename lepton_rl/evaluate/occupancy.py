@@ -72,7 +72,14 @@ def utilisation(
 def device_utilisation(
     schedule: Schedule, workload: Workload, cluster: Cluster, run_us: Ints
 ) -> float:
-    """Likewise of the first device kind (GPU cards), 0..1; NaN for a cluster without devices."""
+    """As `utilisation`, of the first device kind (GPU cards), 0..1; NaN without devices.
+
+    Args:
+        schedule: what happened.
+        workload: the work.
+        cluster: where.
+        run_us: `(N,)` true run times.
+    """
     devices = cluster.schema.num_divisible
     if devices == len(cluster.schema.kinds):
         return math.nan

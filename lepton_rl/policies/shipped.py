@@ -1,4 +1,8 @@
-"""Policies that come with the package."""
+"""Policies that come with the package.
+
+Of each there are `NAME.onnx`, the policy, `NAME.json`, its model card (`evaluate.card`), and
+`NAME.md`, the same card for people.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,24 @@ from pathlib import Path
 from lepton_rl.core.errors import ArtifactError
 from lepton_rl.core.naming import did_you_mean
 
-__all__ = ["policy_path", "shipped_policies"]
+__all__ = ["card_path", "policy_path", "shipped_folder", "shipped_policies"]
 
 _FOLDER = Path(__file__).parent / "shipped"
 _SUFFIX = ".onnx"
+
+
+def shipped_folder() -> Path:
+    """Where they are."""
+    return _FOLDER
+
+
+def card_path(name: str) -> Path:
+    """The model card of a shipped policy, as JSON.
+
+    Raises:
+        ArtifactError: no shipped policy has this name.
+    """
+    return _shipped(name).with_suffix(".json")
 
 
 def shipped_policies() -> list[str]:
@@ -30,8 +48,12 @@ def policy_path(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix or len(path.parts) > 1 or path.exists():
         return path
+    return _shipped(str(name))
+
+
+def _shipped(name: str) -> Path:
     shipped = shipped_policies()
-    if str(name) in shipped:
+    if name in shipped:
         return _FOLDER / f"{name}{_SUFFIX}"
-    hint = did_you_mean(str(name), shipped) if shipped else "this version ships none"
-    raise ArtifactError(f"policy {str(name)!r}: expected a policy file or a shipped name; {hint}")
+    hint = did_you_mean(name, shipped) if shipped else "this version ships none"
+    raise ArtifactError(f"policy {name!r}: expected a policy file or a shipped name; {hint}")

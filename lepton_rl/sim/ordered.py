@@ -66,6 +66,6 @@ class OrderedReplay:
         return float(self._sim.progress["cost"][0] / len(order))
 
     def schedule(self, order: Ints) -> Schedule:
-        """What happens under an order that can be run."""
+        """What happens under an order `(N,)` that can be run; see `cost`."""
         self.cost(order)
         return schedule_of(self._sim)

@@ -75,7 +75,7 @@ class TaskColumns:
     waits_s: Floats | None = None
 
     def take(self, rows: NDArray[np.int64] | Flags) -> TaskColumns:
-        """These tasks alone, in this order."""
+        """These tasks alone, `(K,)` rows in this order, or where `(N,)` flags are set."""
         taken: dict[str, Any] = {
             name: None if value is None else value[rows]
             for name, value in vars(self).items()
