@@ -28,6 +28,7 @@ retrain: $(READY) ## train a shipped policy again (NAME=hpc), write policy and m
 	$(BIN)/lepton-rl train --config $(NAME) --out runs/retrain-$(NAME)
 	$(BIN)/lepton-rl policies publish runs/retrain-$(NAME) --name $(NAME)
 	$(BIN)/lepton-rl policies check $(NAME)
+	$(BIN)/python -m benchmarks.results_picture
 
 coverage: $(READY) ## the default tests, with the share of lines and branches they run
 	$(BIN)/python -m pytest -n 2 --cov=lepton_rl --cov-branch --cov-report=term:skip-covered

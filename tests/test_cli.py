@@ -198,7 +198,7 @@ def test_without_arguments_there_is_help_but_no_success(
         (["simulate", "--first", "-1"], "--first -1: expected a task in 0.."),
         (["simulate", "--workload", "no.swf"], "cannot read no.swf: No such file"),
         (["simulate", "--workload", "hpcc"], "did you mean 'hpc'?"),
-        (["export", "no/such/run"], "cannot read no/such/run/config.yaml: No such file"),
+        (["export", "no/such/run"], "no/such/run: expected the folder of `lepton-rl train`"),
         (["workload", "describe", "hpcc"], "did you mean 'hpc'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -662,8 +662,8 @@ def test_simulated_blocking_rules_are_those_of_the_simulator(
 
 
 def test_simulating_more_than_there_is(call: Callable[..., Output], tiny: str) -> None:
-    require_refusal(call("simulate", "--workload", tiny, "--tasks", "0"), 1, "600 tasks")
-    require_refusal(call("simulate", "--workload", tiny, "--tasks", "601"), 1, "600 tasks")
+    require_refusal(call("simulate", "--workload", tiny, "--tasks", "0"), 2, "expected 1 to 600")
+    require_refusal(call("simulate", "--workload", tiny, "--tasks", "601"), 2, "expected 1 to 600")
 
 
 @pytest.mark.parametrize("source", ["configuration", "trace"])

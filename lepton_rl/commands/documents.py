@@ -1,4 +1,4 @@
-"""The document that an evaluation has left in a folder."""
+"""What training and evaluation have left in a folder."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lepton_rl.agents.config import TrainConfig
 from lepton_rl.core.errors import InputFileError
+from lepton_rl.core.settings import load_settings, read_yaml
 from lepton_rl.evaluate.document import SCHEMA_VERSION
 
-__all__ = ["evaluation_document"]
+__all__ = ["evaluation_document", "run_config"]
 
 
 def evaluation_document(path: Path) -> dict[str, Any]:
@@ -35,3 +37,16 @@ def evaluation_document(path: Path) -> dict[str, Any]:
         )
     whole: dict[str, Any] = data
     return whole
+
+
+def run_config(run: Path) -> TrainConfig:
+    """The settings of a training run.
+
+    Raises:
+        InputFileError: the folder has none.
+        ConfigError: they are not those of this version.
+    """
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise InputFileError(f"{run}: expected the folder of `lepton-rl train`, with config.yaml")
+    return load_settings(TrainConfig, read_yaml(path), str(path))

@@ -53,7 +53,7 @@ def _read(state: Path) -> DecideRequest:
         raise InputFileError(f"cannot read {state}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "expected nodes and pending"
         raise ConfigError(f"{state}: {where}: {first['msg']}") from error
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.training import export_checkpoint
-from lepton_rl.core.settings import load_settings, read_yaml
+from lepton_rl.commands.documents import run_config
 
 __all__ = ["run_export"]
 
@@ -18,7 +17,7 @@ def run_export(run: Path, out: Path | None, *, as_json: bool) -> str:
     Raises:
         LeptonError: the folder is not one of a run.
     """
-    config = load_settings(TrainConfig, read_yaml(run / "config.yaml"), str(run / "config.yaml"))
+    config = run_config(run)
     path = out if out is not None else run / "policy.onnx"
     manifest = export_checkpoint(config, run, path)
     facts = {

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from lepton_rl.agents.config import TrainConfig
-from lepton_rl.commands.documents import evaluation_document
+from lepton_rl.commands.documents import evaluation_document, run_config
 from lepton_rl.commands.evaluate import evaluate_policies
 from lepton_rl.commands.inputs import open_with_log, raw_config
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.rules.backfill import Backfill
-from lepton_rl.core.settings import load_settings, read_yaml
+from lepton_rl.core.settings import load_settings
 from lepton_rl.evaluate.card import Card, Origin, card_of, card_problems, read_card
 from lepton_rl.evaluate.card_text import card_markdown, change_of
 from lepton_rl.evaluate.figures import with_unit
@@ -71,7 +71,7 @@ def publish_policy(run: Path, name: str, folder: Path | None, *, as_json: bool) 
         LeptonError: the folder is not one of a finished run.
     """
     config = _config_of(name)
-    _require_same(config, run / "config.yaml", name)
+    _require_same(config, run, name)
     artifact = read_artifact(run / "policy.onnx")
     manifest = artifact.manifest
     origin = Origin(
@@ -149,16 +149,16 @@ def _config_of(name: str) -> TrainConfig:
     return load_settings(TrainConfig, raw_config(name), name)
 
 
-def _require_same(config: TrainConfig, path: Path, name: str) -> None:
+def _require_same(config: TrainConfig, folder: Path, name: str) -> None:
     """A shipped policy must be what its configuration trains; the device may differ."""
     beside = {"about", "device"}
-    run = load_settings(TrainConfig, read_yaml(path), str(path)).model_dump(exclude=beside)
+    run = run_config(folder).model_dump(exclude=beside)
     wanted = config.model_dump(exclude=beside)
     differing = [key for key in wanted if run[key] != wanted[key]]
     if differing:
         raise ConfigError(
-            f"{path}: {', '.join(differing)} differ from the configuration {name!r}; expected a run"
-            f" of `lepton-rl train --config {name}` without --set"
+            f"{folder}: {', '.join(differing)} differ from the configuration {name!r}; expected a"
+            f" run of `lepton-rl train --config {name}` without --set"
         )
 
 

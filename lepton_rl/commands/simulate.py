@@ -47,6 +47,8 @@ def run_simulation(
     whole = open_with_log(environment.workload)
     if not 0 <= first < len(whole):
         raise ConfigError(f"--first {first}: expected a task in 0..{len(whole) - 1}")
+    if tasks is not None and not 1 <= tasks <= len(whole) - first:
+        raise ConfigError(f"--tasks {tasks}: expected 1 to {len(whole) - first} after --first")
     window = whole.window(first, tasks if tasks is not None else len(whole) - first)
     watched = RecordedPolicy(chosen) if record is not None else None
     scheduler = Scheduler(window.cluster, watched or chosen, event_batching=_batching(chosen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.policy import Policy
 from lepton_rl.policies.learned import load_policy
 from lepton_rl.policies.registry import heuristic
@@ -24,4 +25,10 @@ def policy_named(name: str) -> Policy:
         ArtifactError: the file is refused.
         ConfigError: no such heuristic.
     """
-    return load_policy(name) if is_learned(name) else heuristic(name)
+    if is_learned(name):
+        return load_policy(name)
+    try:
+        return heuristic(name)
+    except ConfigError as error:
+        shipped = ", ".join(shipped_policies()) or "none"
+        raise ConfigError(f"{error} (shipped policies: {shipped}; files end in .onnx)") from error

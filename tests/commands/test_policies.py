@@ -113,3 +113,21 @@ def test_publish_wants_enough_windows_and_writes_nothing_before(
     assert "evaluation.json" in capsys.readouterr().err
     assert not out.exists()
     assert card.origin.name == "hpc"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["export", "nowhere"], "expected the folder of `lepton-rl train`"),
+        (["policies", "publish", "nowhere", "--name", "hpc"], "expected the folder of"),
+        (["simulate", "--workload", "quick", "--policy", "nope"], "shipped policies: hpc"),
+        (["simulate", "--workload", "quick", "--tasks", "0"], "--tasks 0: expected 1 to 10000"),
+        (["workload", "generate", "nowhere/a.npz"], "expected a folder nowhere"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_messages_say_what_is_right(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    assert main(arguments) == 2
+    assert expected in capsys.readouterr().err
