@@ -12,6 +12,7 @@ import yaml
 
 from lepton_rl.commands.inputs import environment_for, open_with_log
 from lepton_rl.commands.progress import log, progress_bar
+from lepton_rl.commands.scenarios import run_scenarios
 from lepton_rl.commands.trace_sets import run_packing, run_trace_set
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.rules.backfill import Backfill
@@ -135,6 +136,8 @@ def run_evaluation(
     """
     protocol_info(request.protocol)
     execution = execution or Execution()
+    if request.protocol == "scenarios":
+        return _on_scenarios(request, execution, as_json=as_json)
     if request.protocol == "fgd" or request.protocol in TRACE_SETS:
         return _on_traces(request, execution, as_json=as_json)
     environment = environment_for(request.workload or "hpc", request.overrides)
@@ -169,6 +172,17 @@ def searching(evaluations: int) -> Hindsight | None:
         ConfigError: below 0.
     """
     return Hindsight(evaluations) if evaluations else None
+
+
+def _on_scenarios(request: EvaluateRequest, execution: Execution, *, as_json: bool) -> str:
+    if request.workload is not None or request.policies or request.hindsight:
+        raise ConfigError(
+            "--protocol scenarios: it brings its own workloads and heuristics, and no search; to"
+            " evaluate a policy in one scenario, use the protocol heldout with --workload and the"
+            " scenario's name"
+        )
+    with execution.runner() as runner:
+        return run_scenarios(Bootstrap(seed=request.seed), runner, as_json=as_json)
 
 
 def _on_traces(request: EvaluateRequest, execution: Execution, *, as_json: bool) -> str:

@@ -34,9 +34,8 @@ def list_protocols(*, as_json: bool) -> str:
         return json.dumps([asdict(each) for each in PROTOCOLS.values()], indent=2) + "\n"
     blocks = []
     for each in PROTOCOLS.values():
-        version = f"v{each.version}" if each.is_ready else "later"
         lines = (each.measures, f"work: {each.work}", f"source: {each.source}")
-        blocks.append("\n  ".join((f"{each.name} {version}", *lines)))
+        blocks.append("\n  ".join((f"{each.name} v{each.version}", *lines)))
     return "\n".join(blocks) + "\n"
 
 

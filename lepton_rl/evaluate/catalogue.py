@@ -11,6 +11,7 @@ from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.evaluate.fgd import FGD_VERSION
 from lepton_rl.evaluate.protocols import HELDOUT_VERSION, RLSCHEDULER
+from lepton_rl.evaluate.scenarios import SCENARIOS_VERSION
 from lepton_rl.evaluate.trace_sets import GPU_TRAINING, REQUESTS
 
 __all__ = ["PROTOCOLS", "ProtocolInfo", "protocol_info"]
@@ -26,7 +27,6 @@ class ProtocolInfo:
         measures: what, in one sentence.
         work: on which work.
         source: where the protocol, or the figures it is compared with, come from.
-        is_ready: False for a name that is kept for later.
     """
 
     name: str
@@ -34,7 +34,6 @@ class ProtocolInfo:
     measures: str
     work: str
     source: str
-    is_ready: bool = True
 
 
 _ALL: Final = (
@@ -75,11 +74,10 @@ _ALL: Final = (
     ),
     ProtocolInfo(
         "scenarios",
-        0,
-        "Utilisation, efficiency, stability and scalability of the seed's six scenarios.",
-        "the scenarios' own environments",
-        "not in this version",
-        is_ready=False,
+        SCENARIOS_VERSION,
+        "Utilisation, efficiency, stability, scalability and energy in six scenarios.",
+        "the generated workloads of the scenarios, each on its own cluster",
+        "docs/scenarios.md",
     ),
 )
 
@@ -91,14 +89,9 @@ def protocol_info(name: str) -> ProtocolInfo:
     """The protocol of this name.
 
     Raises:
-        ConfigError: there is none, or it cannot be run yet.
+        ConfigError: there is none.
     """
-    ready = [each.name for each in PROTOCOLS.values() if each.is_ready]
     if name not in PROTOCOLS:
-        hint = did_you_mean(name, ready)
+        hint = did_you_mean(name, PROTOCOLS)
         raise ConfigError(f"--protocol {name}: unknown protocol; {hint}")
-    if not PROTOCOLS[name].is_ready:
-        raise ConfigError(
-            f"--protocol {name}: {PROTOCOLS[name].source}; use one of {', '.join(ready)}"
-        )
     return PROTOCOLS[name]

@@ -31,9 +31,9 @@ from lepton_rl.evaluate.figures import known
 from lepton_rl.evaluate.metrics import METRICS
 from lepton_rl.evaluate.protocols import Quoted, Setting
 from lepton_rl.evaluate.results import Pair, Result
-from lepton_rl.evaluate.statistics import Interval
+from lepton_rl.evaluate.statistics import Interval, PairedDifference
 
-__all__ = ["SCHEMA_VERSION", "to_json"]
+__all__ = ["SCHEMA_VERSION", "difference_values", "to_json"]
 
 SCHEMA_VERSION = 2
 
@@ -98,10 +98,12 @@ def _limit(result: Result) -> dict[str, Any]:
 
 
 def _difference(pair: Pair) -> dict[str, Any]:
-    difference = pair.difference
+    return {"ours": pair.ours, "theirs": pair.theirs, **difference_values(pair.difference)}
+
+
+def difference_values(difference: PairedDifference) -> dict[str, Any]:
+    """A paired difference as plain values."""
     return {
-        "ours": pair.ours,
-        "theirs": pair.theirs,
         "num_windows": difference.num_windows,
         "difference": difference.difference,
         "difference_interval": _bounds(difference.difference_interval),

@@ -14,7 +14,7 @@ keep their distance to it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from lepton_rl.workloads.workload import Workload
 
 __all__ = [
     "SCALES",
+    "FigureOf",
     "Scaled",
     "Stability",
     "Stressed",
@@ -45,6 +46,9 @@ __all__ = [
 Stressed = HeuristicContender | LearnedContender
 """Contenders that can be replayed while nodes fail."""
 
+FigureOf = Callable[[Schedule, Workload], float]
+"""A figure of the schedule of a window."""
+
 SCALES = (1, 2, 4, 8)
 """How many times the cluster and its tasks."""
 
@@ -57,7 +61,7 @@ _SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """Mean bounded slowdown of one contender, each the mean over the windows.
+    """A figure of one contender (mean bounded slowdown), each the mean over the windows.
 
     Attributes:
         name: the contender's.
@@ -79,19 +83,26 @@ class Scaled:
     Attributes:
         name: the contender's.
         scale: how many times the cluster and its tasks.
-        mean_bounded_slowdown: >= 1.
+        figure: mean bounded slowdown, or what was asked for.
         decision_us: real time for each task in us, the least of three replays; it depends on the
             machine.
     """
 
     name: str
     scale: int
-    mean_bounded_slowdown: float
+    figure: float
     decision_us: float
 
 
+def _mean(schedule: Schedule, window: Workload) -> float:
+    return float(bounded_slowdowns(schedule, run_us=window.run_us).mean())
+
+
 def measure_stability(
-    contenders: Sequence[Stressed], windows: Sequence[Workload], backfill: Backfill
+    contenders: Sequence[Stressed],
+    windows: Sequence[Workload],
+    backfill: Backfill,
+    figure: FigureOf = _mean,
 ) -> list[Stability]:
     """Replay each window calm, with lost nodes and with a burst."""
     found = []
@@ -103,13 +114,16 @@ def measure_stability(
             calm = contender.schedule(window, cluster, backfill)
             failing = contender.schedule(window, cluster, backfill, world)
             crowd = contender.schedule(crowded, cluster, backfill)
-            rows.append([_mean(calm, window), _mean(failing, window), _mean(crowd, crowded)])
+            rows.append([figure(calm, window), figure(failing, window), figure(crowd, crowded)])
         found.append(Stability(contender.name, *np.mean(rows, axis=0).tolist()))
     return found
 
 
 def measure_scaling(
-    contenders: Sequence[Stressed], window: Workload, backfill: Backfill
+    contenders: Sequence[Stressed],
+    window: Workload,
+    backfill: Backfill,
+    figure: FigureOf = _mean,
 ) -> Iterator[Scaled]:
     """Replay larger copies of one window."""
     for scale in SCALES:
@@ -120,12 +134,8 @@ def measure_scaling(
                 began_s = time.perf_counter()
                 schedule = contender.schedule(larger, larger.cluster, backfill)
                 times_s.append(time.perf_counter() - began_s)
-            figure = _mean(schedule, larger)
-            yield Scaled(contender.name, scale, figure, min(times_s) / len(larger) * 1e6)
-
-
-def _mean(schedule: Schedule, window: Workload) -> float:
-    return float(bounded_slowdowns(schedule, run_us=window.run_us).mean())
+            decision_us = min(times_s) / len(larger) * 1e6
+            yield Scaled(contender.name, scale, figure(schedule, larger), decision_us)
 
 
 def node_failures(window: Workload, cluster: Cluster) -> World:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lepton_rl.commands.inputs import environment_for
 from lepton_rl.core.errors import (
     ConfigError,
     InfeasibleTaskError,
@@ -23,6 +24,7 @@ from lepton_rl.envs.episodes import Episodes, load_workload
 from lepton_rl.envs.single import SchedulingEnv
 from lepton_rl.envs.vector import SchedulingVectorEnv
 from lepton_rl.sim.objective import Objective
+from lepton_rl.workloads.scenarios.registry import SCENARIOS
 from lepton_rl.workloads.splits import Split
 from tests.episodes import on_pool
 
@@ -174,3 +176,9 @@ def test_a_trace_is_read_for_its_own_machine_or_another(tmp_path: Path) -> None:
     smaller = load_workload(WorkloadConfig(source=str(path), processors=4))
     assert len(smaller) == 2
     assert smaller.skipped == {"larger than the machine: dropped": 1}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_configuration_of_a_scenario_is_its_environment(name: str) -> None:
+    of_id = next(e for e in ENVIRONMENTS.values() if e["workload"]["source"] == name)
+    assert environment_for(name) == EnvironmentConfig.of(of_id, {})

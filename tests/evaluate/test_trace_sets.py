@@ -28,14 +28,12 @@ def test_every_protocol_has_name_version_and_source() -> None:
         assert info.name == name
         assert info.measures.endswith(".")
         assert info.source
-        assert info.is_ready == (info.version > 0)
+        assert info.version > 0
 
 
 def test_a_wrong_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'gpu-training'"):
         protocol_info("gpu-traning")
-    with pytest.raises(ConfigError, match="scenarios: not in this version; use one of heldout"):
-        protocol_info("scenarios")
 
 
 def test_traces_are_found_in_the_folder_or_below_it(tmp_path: Path) -> None:

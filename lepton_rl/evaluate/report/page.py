@@ -255,8 +255,8 @@ def _scalability_panel(evidence: Evidence) -> dict[str, Any]:
         f"On {large.scale} times the cluster with as many times the tasks, {large.name} takes"
         f" {number_text(large.decision_us)} us for each task,"
         f" {large.decision_us / small.decision_us:.2g} times as long as before; mean bounded"
-        f" slowdown was {number_text(small.mean_bounded_slowdown)} and is"
-        f" {number_text(large.mean_bounded_slowdown)}."
+        f" slowdown was {number_text(small.figure)} and is"
+        f" {number_text(large.figure)}."
     )
     return {**_panel("Scalability", text, [], []), "chart": scale_chart(evidence.scaling)}
 

@@ -1,10 +1,10 @@
 """Virtualisation: placing virtual machines on hosts, where neighbours interfere.
 
-Most machines are small and most live for minutes to hours while few live for days, and users start
-them in groups (deployments), as Azure's have it (Cortez et al., "Resource Central", SOSP 2017). The
-exact shares, medians and group sizes are our choice. Deployments arrive as a Poisson process in the
-daily cycle; all machines of one arrive together, are of one sort, and each lives for itself.
-Policies see the mean lifetime of the sort.
+Most machines are small and live for minutes to hours, few for up to a day, and users start them in
+groups (deployments), as Azure's have it (Cortez et al., "Resource Central", SOSP 2017). The exact
+shares, medians and group sizes, and the cut at a day, are our choice. Deployments arrive as a
+Poisson process in the daily cycle; all machines of one arrive together, are of one sort, and each
+lives for itself. Policies see the mean lifetime of the sort, before that cut.
 
 Interference: hosts of the sort `shared` sell each core twice, and machines that have a job to do
 (class `job`) take 1 / 0.7 as long there, whoever the neighbours are; on other hosts, which sell
@@ -40,8 +40,8 @@ __all__ = ["ZONES", "VirtualisationConfig", "generate_virtualisation"]
 ZONES = ("zone-a", "zone-b")
 
 _SHORTEST_S = 60.0
-_LONGEST_S = 5 * 86_400.0
-_SIGMA = 1.3
+_LONGEST_S = 86_400.0
+_SIGMA = 1.2
 
 
 class VirtualisationConfig(ScenarioConfig):
@@ -59,7 +59,7 @@ class VirtualisationConfig(ScenarioConfig):
 
 
 def _zone(name: str, scale: int) -> tuple[Node, ...]:
-    """Five hosts that share cores, three that do not, one with GPUs and one with FPGAs."""
+    """Three hosts that share cores, two that do not, one with GPUs and one with FPGAs."""
     label = frozenset({name})
     shared = Node(
         f"{name}-shared", {"cpu": 64, "memory": 256}, "", label, {"job": 0.7},
@@ -76,7 +76,7 @@ def _zone(name: str, scale: int) -> tuple[Node, ...]:
         f"{name}-fpga", {"cpu": 32, "memory": 128, "fpga": 2}, "U250", label,
         idle_watts=180, peak_watts=600,
     )  # fmt: skip
-    kinds = ((shared, 5), (pinned, 3), (gpu, 1), (fpga, 1))
+    kinds = ((shared, 3), (pinned, 2), (gpu, 1), (fpga, 1))
     return tuple(n for node, count in kinds for n in copies(node, count * scale))
 
 
