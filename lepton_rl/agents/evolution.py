@@ -1,15 +1,13 @@
 """Evolution of a log-linear priority over whole schedules. Read it top to bottom.
 
-Separable natural evolution strategies (SNES; Schaul, Glasmachers and Schmidhuber, "High dimensions
-and heavy tails for natural evolution strategies", GECCO 2011) with antithetic pairs and common
-random numbers: all candidates of a generation schedule the same training windows, drawn anew for
-each generation. A candidate is greedy, so nothing is sampled while it schedules, and what is
-compared are whole schedules, with their tails (`fitness.loss`). Only ranks count.
+Separable natural evolution strategies (`natural_evolution`) with common random numbers: all
+candidates of a generation schedule the same training windows, drawn anew for each generation. A
+candidate is greedy, so nothing is sampled while it schedules, and what is compared are whole
+schedules, with their tails (`fitness.loss`). Only ranks count.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,10 +16,11 @@ import numpy as np
 from lepton_rl.agents.config import EvolutionConfig
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
 from lepton_rl.agents.linear import LINEAR_STARTS, weights_of
+from lepton_rl.agents.natural_evolution import mirrored_draws, moved
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.core.tables import Floats
 
-__all__ = ["Evolution", "Generation", "Selected", "utilities"]
+__all__ = ["Evolution", "Generation", "Selected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +111,9 @@ class Evolution:
         episodes = self._training.episodes
         starts = [episodes.draw(self._rng) for _ in range(self._config.windows)]
         goal = self._training.under_rule(self._reference, starts)
-        half = self._rng.standard_normal((self._config.pairs, *self._mean.shape))
-        noise = np.concatenate([half, -half])
+        noise = mirrored_draws(self._rng, self._config.pairs, self._mean.shape)
         losses = np.array([self._loss(self._mean + self._sigma * z, starts, goal) for z in noise])
-        share = utilities(losses)
-        self._mean = self._mean + self._sigma * np.tensordot(share, noise, 1)
-        rate = _step_size_rate(int(np.count_nonzero(self._sigma)))
-        self._sigma = self._sigma * np.exp(rate / 2 * np.tensordot(share, noise**2 - 1, 1))
+        self._mean, self._sigma = moved(self._mean, self._sigma, noise, losses)
         return float(losses.mean())
 
     def _loss(self, weights: Floats, starts: list[int], goal: Outcomes) -> float:
@@ -129,18 +124,3 @@ class Evolution:
         outcomes = self._validation.under_score(weights, self._starts)
         value = loss(outcomes, self._goal, self._config.tail_weight)
         return Selected(value, outcomes, weights.copy(), self._training.decisions)
-
-
-def utilities(losses: Floats) -> Floats:
-    """Weight of each candidate by its rank, `(n,)`, summing to 0; the better half shares most."""
-    count = len(losses)
-    ranks = np.empty(count)
-    ranks[np.argsort(losses, kind="stable")] = np.arange(1, count + 1)
-    raw = np.maximum(0.0, math.log(count / 2 + 1) - np.log(ranks))
-    result: Floats = raw / raw.sum() - 1 / count
-    return result
-
-
-def _step_size_rate(dimensions: int) -> float:
-    """Learning rate of step sizes, from the paper."""
-    return (3 + math.log(dimensions)) / (5 * math.sqrt(dimensions))

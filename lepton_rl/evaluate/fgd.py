@@ -21,6 +21,7 @@ from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import NO_NODE, NodeTable, Records
 from lepton_rl.core.typical import typical_tasks
 from lepton_rl.sim.packing import pack
+from lepton_rl.sim.scored_packing import pack_by_score
 from lepton_rl.workloads.sources import open_workload
 from lepton_rl.workloads.workload import Workload
 
@@ -59,21 +60,29 @@ PUBLISHED_PLACES = {
 """Rules by the names of the published tables."""
 
 
-def allocated_share(workload: Workload, place: Place, seed: int) -> float:
+def allocated_share(
+    workload: Workload, place: Place | NDArray[np.float32], seed: int, part: float = 1.0
+) -> float:
     """Allocated over all units of the first device kind, 0 to 1, after all have arrived.
 
     Args:
         workload: the pods, on their cluster.
-        place: the placement rule.
+        place: the placement rule, or the weights of a learned score (`sim.scores`).
         seed: of the order of pods and nodes.
+        part: share of the nodes, drawn by the seed, that are there; for searches. Pods that none
+            of them could hold are turned away.
     """
     random = np.random.default_rng(seed)
-    nodes, device = node_table(workload.cluster), workload.cluster.schema.num_divisible
-    typical = typical_tasks(workload.tasks, nodes)
+    whole, device = node_table(workload.cluster), workload.cluster.schema.num_divisible
+    typical = typical_tasks(workload.tasks, whole)
+    nodes = whole if part == 1.0 else _part_of(whole, part, seed)
     arriving = _arrivals(workload.tasks, nodes, device, random)
     shuffled = _shuffled(nodes, random)
-    placed = pack(arriving, shuffled, int(place), typical)[:, 0] != NO_NODE
-    given = _asked(arriving, device)[placed].sum()
+    if isinstance(place, Place):
+        chosen = pack(arriving, shuffled, int(place), typical)
+    else:
+        chosen = pack_by_score(arriving, shuffled, place, typical)
+    given = _asked(arriving, device)[chosen[:, 0] != NO_NODE].sum()
     return float(given / nodes.total[device])
 
 
@@ -96,6 +105,14 @@ def _arrivals(
     count = int(np.searchsorted(np.cumsum(asked[order]), wanted)) + 1
     arriving: Records = tasks[order[:count]]
     return arriving
+
+
+def _part_of(nodes: NodeTable, part: float, seed: int) -> NodeTable:
+    count = max(1, round(part * len(nodes.rows)))
+    kept = np.sort(np.random.default_rng([seed, 1]).choice(len(nodes.rows), count, replace=False))
+    rows = nodes.rows[kept]
+    total = rows["capacity"][:, : len(nodes.total)].sum(axis=0)
+    return nodes._replace(rows=rows, cards=nodes.cards[kept], speed=nodes.speed[kept], total=total)
 
 
 def _shuffled(nodes: NodeTable, random: np.random.Generator) -> NodeTable:

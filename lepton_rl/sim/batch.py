@@ -72,6 +72,7 @@ class BatchSimulator:
         obs: observation buffers, overwritten by each call.
         rewards: `(batch,)` float64 of the last step.
         terminated: `(batch,)` bool of the last step.
+        table: all of it as compiled functions take it.
         paused: `(batch,)` bool, written by the caller: whom steps leave as they are.
 
     Raises:
@@ -133,7 +134,7 @@ class BatchSimulator:
             for space in spaces
         ]
         self._tables = [Handle.standing_for(table) for table in tables]  # one a thread
-        self._table = self._tables[0]
+        self.table = self._tables[0]
         self._threads = SliceThreads(num_threads)
 
     def reset(self, b: int, first_row: int) -> None:
@@ -147,7 +148,7 @@ class BatchSimulator:
             raise ConfigError(f"environment must be one of 0..{self.batch - 1}, got {b}")
         if not 0 <= first_row <= last:
             raise ConfigError(f"episode start must be a task in 0..{last}, got {first_row}")
-        reset_episode(self._table, b, first_row, self.episode_tasks, self.rule)
+        reset_episode(self.table, b, first_row, self.episode_tasks, self.rule)
 
     def step(self, actions: NDArray[np.int64] | Sequence[int]) -> None:
         """Act in every environment; results are in `obs`, `rewards` and `terminated`.
@@ -185,22 +186,22 @@ class BatchSimulator:
                 f"play: expected weights of shape {expected} and an environment that offers neither"
                 f" nodes nor waiting, got shape {weights.shape} and {self.rule}"
             )
-        table, mixed = self._table, np.zeros(expected[0])
+        table, mixed = self.table, np.zeros(expected[0])
         tasks = self.episode_tasks
         return play_scored(table, b, first_row, tasks, self.rule, weights, mixed)
 
     def step_one(self, action: int) -> None:
         """`step` of a batch of one environment, without a look at what `action` is."""
         self._actions[0] = action
-        wrong = step_batch(self._table, self.rule)
+        wrong = step_batch(self.table, self.rule)
         if wrong >= 0:
             raise self._refusal(wrong)
 
     def _step(self) -> int:
         """Do `self._actions`; returns what `step_batch` does."""
         if self._threads.num_threads == 1:
-            return step_batch(self._table, self.rule)
-        wrong = first_masked(self._table)
+            return step_batch(self.table, self.rule)
+        wrong = first_masked(self.table)
         if wrong < 0:
             self._threads.run(self._step_slice, self.batch)
         return wrong

@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.resources import CARD
 from lepton_rl.core.settings import Settings
 from lepton_rl.workloads.beside import file_beside
@@ -69,11 +70,15 @@ class OpenbSettings(Settings):
         interval_s: time between pods of a list without times.
         run_time_s: run time of pods of a list without times; the default is the median of the
             default list.
+        every_node: keep one node of so many, in the order of the list, for a smaller cluster.
+        speed_up: pods arrive so many times as fast; how long they run stays.
     """
 
     nodes: str = NODE_LIST
     interval_s: float = Field(default=1.0, gt=0, le=1e6)
     run_time_s: float = Field(default=540.0, gt=0, le=1e9)
+    every_node: int = Field(default=1, ge=1)
+    speed_up: float = Field(default=1.0, gt=0, le=1e6)
 
 
 def read_openb(path: Path, settings: OpenbSettings) -> Workload:
@@ -90,6 +95,7 @@ def read_openb(path: Path, settings: OpenbSettings) -> Workload:
     """
     table = read_csv(path, POD_COLUMNS, _MORE_COLUMNS)
     cluster = read_nodes(file_beside(path, settings.nodes, "its node list", "nodes"))
+    cluster = Cluster(cluster.nodes[:: settings.every_node])
     skipped: dict[str, int] = {}
     columns = _tasks(table, settings, skipped)
     return build_workload(stem_of(path), cluster, columns, skipped)
@@ -99,7 +105,7 @@ def _tasks(table: CsvTable, settings: OpenbSettings, skipped: dict[str, int]) ->
     submit_s, run_s, waits_s = _times(table, settings, skipped)
     return TaskColumns(
         ids=table["name"],
-        submit_s=submit_s,
+        submit_s=submit_s / settings.speed_up,
         run_s=run_s,
         demand={
             "cpu": table["cpu_milli"],

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from lepton_rl.agents.config import EvolutionConfig, TrainConfig
-from lepton_rl.agents.evolution import Evolution, Generation, utilities
+from lepton_rl.agents.evolution import Evolution, Generation
+from lepton_rl.agents.natural_evolution import utilities
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
 from lepton_rl.agents.linear import LINEAR_STARTS, LinearNetwork, weights_of
 from lepton_rl.agents.training import train

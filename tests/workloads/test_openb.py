@@ -71,6 +71,15 @@ def test_constraints_are_those_of_described_tasks(folder: Path) -> None:
     workload.check_feasible()
 
 
+def test_a_smaller_cluster_and_faster_arrivals(folder: Path) -> None:
+    whole = open_workload(folder / "pods.csv")
+    part = open_workload(folder / "pods.csv", settings={"every_node": 2, "speed_up": 10})
+    assert [node.name for node in part.cluster.nodes] == ["n0", "n2"]
+    assert part.ids.tolist() == ["share", "plain", "late"]  # eight cards are on n1
+    assert part.tasks["submit_us"].tolist() == [5_000_000, 7_000_000, 10_000_000]
+    assert part.run_us.tolist() == whole.run_us[[0, 2, 3]].tolist()
+
+
 def test_nodes(folder: Path) -> None:
     nodes = open_workload(folder / "pods.csv").cluster.nodes
     assert [node.name for node in nodes] == ["n0", "n1", "n2"]
