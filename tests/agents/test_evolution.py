@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from lepton_rl.agents.config import EvolutionConfig, TrainConfig
 from lepton_rl.agents.evolution import Evolution, Generation
-from lepton_rl.agents.natural_evolution import utilities
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
 from lepton_rl.agents.linear import LINEAR_STARTS, LinearNetwork, weights_of
+from lepton_rl.agents.natural_evolution import utilities
 from lepton_rl.agents.training import train
 from lepton_rl.agents.validation import Validator
 from lepton_rl.core.errors import ConfigError
