@@ -67,7 +67,7 @@ def allocated_share(
 
     Args:
         workload: the pods, on their cluster.
-        place: the placement rule, or the weights of a learned score (`sim.scores`).
+        place: the placement rule, or the `(S,)` weights of a learned score (`sim.scores`).
         seed: of the order of pods and nodes.
         part: share of the nodes, drawn by the seed, that are there; for searches. Pods that none
             of them could hold are turned away.

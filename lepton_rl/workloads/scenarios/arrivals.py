@@ -33,7 +33,7 @@ class Rate(NamedTuple):
     weights: Floats  # (P,) > 0; only their ratios matter for arrivals
 
     def at(self, times_s: Floats) -> Floats:
-        """The weight at each time; beyond the last edge that of the last part."""
+        """The weight at each of `(n,)` times in s; beyond the last edge that of the last part."""
         part = np.searchsorted(self.edges_s, times_s, side="right") - 1
         found: Floats = self.weights[np.clip(part, 0, len(self.weights) - 1)]
         return found

@@ -92,7 +92,15 @@ def assemble(name: str, cluster: Cluster, templates: Sequence[Task], draws: Draw
 def span_of_load(
     load: float, cluster: Cluster, templates: Sequence[Task], template: Ints, run_s: Floats
 ) -> float:
-    """Seconds over which this work is the offered load `load` of the scarcest kind of resource."""
+    """Seconds over which this work is the offered load `load` of the scarcest kind of resource.
+
+    Args:
+        load: above 0.
+        cluster: with its whole capacity.
+        templates: what tasks ask for.
+        template: `(n,)` which of them each task is.
+        run_s: `(n,)` run times in s.
+    """
     intake = Intake(cluster)
     table = intake.table(templates)
     held = table["demand"][:, : len(cluster.schema.kinds)] * table["replicas"][:, None]
