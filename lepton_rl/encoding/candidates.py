@@ -13,11 +13,10 @@ from lepton_rl.core.rules.lepton import load
 from lepton_rl.core.rules.node_scores import alignment, fragmentation_relief, left_over, packing
 from lepton_rl.core.rules.placement import may_use
 from lepton_rl.core.tables import View
+from lepton_rl.encoding.features import Float32s
 from lepton_rl.encoding.logarithm import log10
 
 __all__ = ["write_candidate", "write_candidates"]
-
-Float32s = NDArray[np.float32]
 
 
 @compiled

@@ -9,7 +9,7 @@ import numpy as np
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.times import remaining_us
-from lepton_rl.core.tables import NEVER_US, NodeTable, Records, View
+from lepton_rl.core.tables import NEVER_US, Ints, NodeTable, Records, View
 from lepton_rl.encoding.features import (
     TASK_FEATURES,
     device_share,
@@ -18,7 +18,7 @@ from lepton_rl.encoding.features import (
 )
 from lepton_rl.encoding.logarithm import log10
 
-__all__ = ["FACTS_DTYPE", "NO_CLASS", "facts_of", "find_facts", "num_classes"]
+__all__ = ["FACTS_DTYPE", "NO_CLASS", "demand_classes", "facts_of", "find_facts", "num_classes"]
 
 NO_CLASS = -1
 """The class of a task whose facts were not computed beforehand."""
@@ -44,7 +44,7 @@ def facts_of(tasks: Records, nodes: NodeTable) -> Records:
     """What the features of tasks are made from that never changes, `(rows,)`."""
     facts = np.zeros(len(tasks), FACTS_DTYPE)
     _write_all_facts(tasks, nodes, facts)
-    facts["demand_class"] = _demand_classes(tasks)
+    facts["demand_class"] = demand_classes(tasks, ("labels", "models", "exclusive"))
     return facts
 
 
@@ -53,12 +53,19 @@ def num_classes(facts: Records) -> int:
     return int(facts["demand_class"].max(initial=NO_CLASS)) + 1
 
 
-def _demand_classes(tasks: Records) -> Any:
-    """`(rows,)` equal numbers, counted from 0, for tasks whose replicas ask for the same."""
+def demand_classes(tasks: Records, names: tuple[str, ...]) -> Ints:
+    """Equal numbers for tasks that ask for the same.
+
+    Args:
+        tasks: `(rows,)` records.
+        names: the columns that count besides `demand`.
+
+    Returns:
+        `(rows,)` numbers, counted from 0.
+    """
     if len(tasks) == 0:
         return np.zeros(0, np.int64)
-    columns = [*tasks["demand"].T]
-    columns += [tasks[name] for name in ("labels", "models", "exclusive")]
+    columns = [*tasks["demand"].T, *(tasks[name] for name in names)]
     order = np.lexsort(columns)
     differs = np.zeros(len(tasks), np.bool_)
     for column in columns:

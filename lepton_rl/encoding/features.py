@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.core.compiled import compiled
+from lepton_rl.core.rules.kinds import num_divisible
 from lepton_rl.core.rules.lepton import node_load
 from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View
 from lepton_rl.encoding.logarithm import log10
@@ -128,12 +129,7 @@ def dominant_share(tasks: Records, nodes: NodeTable, row: int) -> float:
 @compiled
 def device_share(tasks: Records, nodes: NodeTable, row: int) -> float:
     """`dominant_share` over device kinds alone; 0 for a task that asks for none."""
-    return _largest_share(tasks, nodes, row, _first_device_kind(nodes))
-
-
-@compiled
-def _first_device_kind(nodes: NodeTable) -> int:
-    return nodes.total.shape[0] - (nodes.card_start.shape[0] - 1)
+    return _largest_share(tasks, nodes, row, num_divisible(nodes))
 
 
 @compiled
@@ -158,7 +154,7 @@ def write_node(view: View, b: int, m: int, out: Float32s) -> None:
     They depend on nothing but the node's row of the pool.
     """
     nodes, row = view.nodes, view.pool.rows[b, m]
-    first_device = _first_device_kind(nodes)
+    first_device = num_divisible(nodes)
     cards = 0
     free_cards = 0
     free_rest = 1.0

@@ -6,6 +6,7 @@ import math
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.fit import replica_capacity, takes_replica
+from lepton_rl.core.rules.kinds import num_divisible
 from lepton_rl.core.tables import View
 from lepton_rl.encoding.facts import NO_CLASS
 from lepton_rl.encoding.workspace import EncoderWorkspace
@@ -80,7 +81,7 @@ def _count_room(view: View, b: int, row: int, work: EncoderWorkspace) -> int:
 def _is_plain(view: View, row: int) -> bool:
     """Whether divisible kinds are all that a task asks for."""
     task = view.tasks[row]
-    for k in range(_num_divisible(view), view.nodes.total.shape[0]):
+    for k in range(num_divisible(view.nodes), view.nodes.total.shape[0]):
         if task.demand[k] > 0:
             return False
     return task.labels == 0 and task.models == 0 and not task.exclusive
@@ -96,7 +97,7 @@ def _count_plain_room(view: View, row: int, work: EncoderWorkspace) -> int:
     most, count = float(needed), work.num_open[0]
     for index in range(count):
         work.capacity[index] = most
-    for k in range(_num_divisible(view)):
+    for k in range(num_divisible(view.nodes)):
         demand = float(view.tasks[row].demand[k])
         if demand > 0.0:
             for index in range(count):
@@ -106,8 +107,3 @@ def _count_plain_room(view: View, row: int, work: EncoderWorkspace) -> int:
     for index in range(count):
         found += int(work.capacity[index])
     return min(found, needed)
-
-
-@compiled
-def _num_divisible(view: View) -> int:
-    return view.nodes.total.shape[0] - (view.nodes.card_start.shape[0] - 1)

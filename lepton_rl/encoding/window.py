@@ -8,20 +8,18 @@ instructions.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.tables import NO_TASK, Ints, View
 from lepton_rl.encoding.facts import find_facts
-from lepton_rl.encoding.features import FEATURE_LIMIT, TASK_FEATURES
+from lepton_rl.encoding.features import FEATURE_LIMIT, TASK_FEATURES, Float32s
 from lepton_rl.encoding.logarithm import log10, log10_single
 from lepton_rl.encoding.room import fits_now
 from lepton_rl.encoding.workspace import EncoderWorkspace
 
 __all__ = ["gather_window", "write_window"]
 
-Float32s = NDArray[np.float32]
 
 _WAIT, _STRETCH, _LOG_REQUESTED, _LOG_AREA, _SHARE, _DEADLINE, _LOG_WAIT, _LOG_STRETCH = range(8)
 _FIRST = TASK_FEATURES.index("wait")

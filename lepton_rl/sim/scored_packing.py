@@ -23,12 +23,11 @@ from lepton_rl.core.rules.queueing import arrive, enter_run, leave_queue
 from lepton_rl.core.rules.scratch import Scratch, empty_scratch
 from lepton_rl.core.tables import NO_NODE, Ints, NodeTable, Records, View, empty_view
 from lepton_rl.encoding.candidates import write_candidate
-from lepton_rl.encoding.features import CANDIDATE_FEATURES, NODE_FEATURES, write_node
+from lepton_rl.encoding.facts import demand_classes
+from lepton_rl.encoding.features import CANDIDATE_FEATURES, NODE_FEATURES, Float32s, write_node
 from lepton_rl.sim.scores import node_score
 
 __all__ = ["pack_by_score"]
-
-Float32s = NDArray[np.float32]
 
 
 @by_reference
@@ -119,11 +118,10 @@ def pack_by_score(
 
 def _kept(tasks: Records, nodes: NodeTable) -> _Kept:
     asked = ("replicas", "labels", "models", "task_class", "exclusive")
-    columns = [tasks["demand"], *(tasks[name].astype(np.int64) for name in asked)]
-    unique, kinds = np.unique(np.column_stack(columns), axis=0, return_inverse=True)
-    shape = len(unique), len(nodes.rows)
+    kinds = demand_classes(tasks, asked)
+    shape = int(kinds.max(initial=-1)) + 1, len(nodes.rows)
     return _Kept(
-        kinds=np.ascontiguousarray(kinds.ravel(), np.int64),
+        kinds=kinds,
         versions=np.zeros(shape[1], np.int64),
         stamps=np.full(shape, -1, np.int64),
         scores=np.zeros(shape, np.float32),

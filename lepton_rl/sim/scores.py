@@ -7,10 +7,9 @@ those of the candidate, as `encoding` writes them. So what is found can be expor
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lepton_rl.core.compiled import compiled
-from lepton_rl.encoding.features import CANDIDATE_FEATURES, NODE_FEATURES
+from lepton_rl.encoding.features import CANDIDATE_FEATURES, NODE_FEATURES, Float32s
 from lepton_rl.encoding.observation import Observation
 from lepton_rl.sim.batch import BatchSimulator
 from lepton_rl.sim.episode import BatchTable, EpisodeRule, is_over, reset_episode, step_range
@@ -19,8 +18,6 @@ __all__ = ["SCORE_FEATURES", "node_score", "run_by_score"]
 
 SCORE_FEATURES = (*NODE_FEATURES, *CANDIDATE_FEATURES)
 """What a score reads of a node, in this order; X of them."""
-
-Float32s = NDArray[np.float32]
 
 
 @compiled

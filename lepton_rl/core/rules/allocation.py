@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.resources import CARD
+from lepton_rl.core.rules.kinds import num_devices, num_divisible
 from lepton_rl.core.tables import NodeTable, PoolTable, Records, View
 
 __all__ = ["give_back", "give_back_run", "retake", "take"]
@@ -16,11 +17,9 @@ def take(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m:
     The caller has checked `replica_capacity`. A share goes to the fullest card that holds it, whole
     cards are the lowest free ones, an exclusive task holds all the node has.
     """
-    num_devices = nodes.card_start.shape[0] - 1
-    num_divisible = nodes.total.shape[0] - num_devices
     card_set = 0
-    for device in range(num_devices):
-        wanted = tasks[row].demand[num_divisible + device]
+    for device in range(num_devices(nodes)):
+        wanted = tasks[row].demand[num_divisible(nodes) + device]
         first, last = nodes.card_start[device], nodes.card_start[device + 1]
         if 0 < wanted < CARD:
             card_set |= 1 << _fullest_card(pool, b, m, first, last, wanted)
@@ -81,8 +80,6 @@ def _shift(
     sign: int,
 ) -> None:
     """Add (`sign` 1) or subtract (-1) what one replica of task `row` holds on node `m`."""
-    num_devices = nodes.card_start.shape[0] - 1
-    num_divisible = nodes.total.shape[0] - num_devices
     pool.rows[b, m].replicas_on -= sign
     if tasks[row].exclusive:
         for k in range(nodes.total.shape[0]):
@@ -92,8 +89,8 @@ def _shift(
         return
     for k in range(nodes.total.shape[0]):
         pool.rows[b, m].free[k] += sign * tasks[row].demand[k]
-    for device in range(num_devices):
-        held = sign * min(tasks[row].demand[num_divisible + device], CARD)
+    for device in range(num_devices(nodes)):
+        held = sign * min(tasks[row].demand[num_divisible(nodes) + device], CARD)
         for column in range(nodes.card_start[device], nodes.card_start[device + 1]):
             if (card_set >> column) & 1:
                 pool.card_free[b, m, column] += held

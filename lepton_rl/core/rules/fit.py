@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.resources import CARD
+from lepton_rl.core.rules.kinds import num_devices, num_divisible
 from lepton_rl.core.tables import NEVER_US, NO_TASK, NodeTable, PoolTable, Records
 
 __all__ = [
+    "count_replicas",
     "first_without_room",
     "gang_capacity",
     "held_from_us",
@@ -34,13 +36,12 @@ def takes_replica(
         return False
     if tasks[row].exclusive and pool.rows[b, m].replicas_on > 0:
         return False
-    num_devices = nodes.card_start.shape[0] - 1
-    num_divisible = nodes.total.shape[0] - num_devices
-    for k in range(num_divisible):
+    first_device = num_divisible(nodes)
+    for k in range(first_device):
         if tasks[row].demand[k] > pool.rows[b, m].free[k]:
             return False
-    for device in range(num_devices):
-        wanted = tasks[row].demand[num_divisible + device]
+    for device in range(num_devices(nodes)):
+        wanted = tasks[row].demand[first_device + device]
         if wanted > 0 and _card_capacity(nodes, pool, b, m, device, wanted) == 0:
             return False
     return True
@@ -53,16 +54,23 @@ def replica_capacity(
     """How many replicas of task `row` node `m` could take now; 0 unless `takes_replica`."""
     if not takes_replica(tasks, nodes, pool, b, row, m):
         return 0
+    return count_replicas(tasks, nodes, pool, b, row, m)
+
+
+@compiled
+def count_replicas(
+    tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int
+) -> int:
+    """`replica_capacity` of a node of which the caller knows that `takes_replica`."""
     if tasks[row].exclusive:
         return 1
-    num_devices = nodes.card_start.shape[0] - 1
-    num_divisible = nodes.total.shape[0] - num_devices
+    first_device = num_divisible(nodes)
     most = _MANY
-    for k in range(num_divisible):
+    for k in range(first_device):
         if tasks[row].demand[k] > 0:
             most = min(most, pool.rows[b, m].free[k] // tasks[row].demand[k])
-    for device in range(num_devices):
-        wanted = tasks[row].demand[num_divisible + device]
+    for device in range(num_devices(nodes)):
+        wanted = tasks[row].demand[first_device + device]
         if wanted > 0:
             most = min(most, _card_capacity(nodes, pool, b, m, device, wanted))
     return most
@@ -94,7 +102,7 @@ def gang_capacity(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row
             continue
         if found + 1 == needed:  # most tasks ask for one; a division takes ten times as long
             return needed
-        found += replica_capacity(tasks, nodes, pool, b, row, m)
+        found += count_replicas(tasks, nodes, pool, b, row, m)
         if found >= needed:
             return needed
     return found

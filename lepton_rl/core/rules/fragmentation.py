@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.resources import CARD
+from lepton_rl.core.rules.kinds import num_devices, num_divisible
 from lepton_rl.core.tables import NodeTable, PoolTable, Records
 
 __all__ = ["node_fragmentation"]
@@ -29,7 +30,7 @@ def node_fragmentation(
         typical: `(specs,)` what tasks usually ask for, with weights that sum to 1.
     """
     total = 0.0
-    for device in range(nodes.card_start.shape[0] - 1):
+    for device in range(num_devices(nodes)):
         free = 0
         for column in range(nodes.card_start[device], nodes.card_start[device + 1]):
             free += pool.card_free[b, m, column]
@@ -52,13 +53,13 @@ def _unusable(
     spec: int,
 ) -> int:
     """f_n(m): of `free` milli-cards of a device kind, those that a typical task cannot use."""
-    num_divisible = nodes.total.shape[0] - (nodes.card_start.shape[0] - 1)
-    wanted = typical[spec].demand[num_divisible + device]
+    first_device = num_divisible(nodes)
+    wanted = typical[spec].demand[first_device + device]
     if wanted == 0 or (
         typical[spec].models != 0 and nodes.rows[m].model & typical[spec].models == 0
     ):
         return free
-    for k in range(num_divisible):
+    for k in range(first_device):
         if pool.rows[b, m].free[k] < typical[spec].demand[k]:
             return free
     share, cards = min(wanted, CARD), max(1, wanted // CARD)

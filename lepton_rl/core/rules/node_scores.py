@@ -14,6 +14,7 @@ from lepton_rl.core.compiled import compiled
 from lepton_rl.core.resources import CARD
 from lepton_rl.core.rules.allocation import give_back, take
 from lepton_rl.core.rules.fragmentation import node_fragmentation
+from lepton_rl.core.rules.kinds import num_devices, num_divisible
 from lepton_rl.core.rules.lepton import node_load
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.tables import NodeTable, PoolTable, Records, View
@@ -97,8 +98,7 @@ def node_score(
 @compiled
 def _counts(nodes: NodeTable, k: int) -> bool:
     """Whether kind `k` is what a task's size is measured in: the first kind, or a device."""
-    num_divisible = nodes.total.shape[0] - (nodes.card_start.shape[0] - 1)
-    return bool((k == 0 or k >= num_divisible) and nodes.largest[k] > 0)
+    return bool((k == 0 or k >= num_divisible(nodes)) and nodes.largest[k] > 0)
 
 
 @compiled
@@ -129,10 +129,8 @@ def alignment(
 @compiled
 def _first_device(tasks: Records, nodes: NodeTable, row: int) -> int:
     """The first device kind that a task asks for, -1 if none."""
-    num_devices = nodes.card_start.shape[0] - 1
-    num_divisible = nodes.total.shape[0] - num_devices
-    for device in range(num_devices):
-        if tasks[row].demand[num_divisible + device] > 0:
+    for device in range(num_devices(nodes)):
+        if tasks[row].demand[num_divisible(nodes) + device] > 0:
             return device
     return -1
 
@@ -143,7 +141,7 @@ def packing(tasks: Records, nodes: NodeTable, pool: PoolTable, p: int, row: int,
     device = _first_device(tasks, nodes, row)
     if device < 0:
         return 0.0
-    wanted = tasks[row].demand[nodes.total.shape[0] - nodes.card_start.shape[0] + 1 + device]
+    wanted = tasks[row].demand[num_divisible(nodes) + device]
     fullest = CARD
     cards = 0
     whole = 0
@@ -166,7 +164,7 @@ def _device_class(tasks: Records, nodes: NodeTable, row: int) -> int:
     device = _first_device(tasks, nodes, row)
     if device < 0:
         return 0
-    wanted = tasks[row].demand[nodes.total.shape[0] - nodes.card_start.shape[0] + 1 + device]
+    wanted = tasks[row].demand[num_divisible(nodes) + device]
     return 1 << min(wanted // CARD, 62)
 
 
@@ -190,7 +188,7 @@ def _clustering(
     device = _first_device(tasks, nodes, row)
     if device < 0:
         return 0.0
-    k = nodes.total.shape[0] - nodes.card_start.shape[0] + 1 + device
+    k = num_divisible(nodes) + device
     bit = _device_class(tasks, nodes, row)
     liking = 0.0
     if on_node == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.rules.allocation import give_back, take
-from lepton_rl.core.rules.fit import held_from_us, replica_capacity, takes_replica
+from lepton_rl.core.rules.fit import count_replicas, held_from_us, takes_replica
 from lepton_rl.core.rules.node_scores import Place, mark_device_classes, node_score
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.rules.times import expected_end_on_us
@@ -51,7 +51,7 @@ def has_room(view: View, b: int, pool: PoolTable, p: int, local: int) -> bool:
             continue
         if room + 1 == view.tasks[row].replicas:  # most tasks ask for one; see `gang_capacity`
             return True
-        room += replica_capacity(view.tasks, view.nodes, pool, p, row, m)
+        room += count_replicas(view.tasks, view.nodes, pool, p, row, m)
         if room >= view.tasks[row].replicas:
             return True
     return False

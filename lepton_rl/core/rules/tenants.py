@@ -6,6 +6,7 @@ import math
 
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
+from lepton_rl.core.rules.kinds import num_devices, num_divisible
 from lepton_rl.core.tables import NodeTable, View
 
 __all__ = [
@@ -64,8 +65,7 @@ def dominant_share(view: View, b: int, tenant: int) -> float:
 @compiled
 def main_kind(nodes: NodeTable) -> int:
     """The cluster's first device kind; without any, its first kind."""
-    num_devices = nodes.card_start.shape[0] - 1
-    return nodes.total.shape[0] - num_devices if num_devices > 0 else 0
+    return num_divisible(nodes) if num_devices(nodes) > 0 else 0
 
 
 @compiled
