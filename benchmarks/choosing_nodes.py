@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lepton_rl.agents.natural_evolution import search
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.evaluate.fgd import allocated_share, open_pods, pod_lists
-from lepton_rl.sim.scores import SCORE_FEATURES
+from lepton_rl.sim.linear_score import NODE_SCORE_FEATURES
 from lepton_rl.workloads.workload import Workload
 
 WEIGHTS = {
@@ -44,7 +44,7 @@ WEIGHTS = {
     "models": -0.009140748530626297,
     "remaining": 0.025485914200544357,
 }
-"""Of `SCORE_FEATURES`; found by such a search."""
+"""Of `NODE_SCORE_FEATURES`; found by such a search."""
 
 _DEVIATION = 0.003
 _POPULATION = 16
@@ -53,7 +53,7 @@ _VALIDATION_SEEDS = range(900_000, 900_004)
 
 def vector() -> NDArray[np.float64]:
     """The weights, `(X,)`."""
-    return np.array([WEIGHTS[name] for name in SCORE_FEATURES])
+    return np.array([WEIGHTS[name] for name in NODE_SCORE_FEATURES])
 
 
 def test(lists: dict[str, Workload], seeds: Sequence[int]) -> None:
@@ -74,7 +74,7 @@ def improve(lists: dict[str, Workload], seed: int, generations: int) -> None:
         return _mean_share(lists, weights.astype(np.float32), (first, first + 1), 1 / 8)
 
     by_fgd = _mean_share(lists, Place.FGD, _VALIDATION_SEEDS, 1 / 4)
-    deviation = np.full(len(SCORE_FEATURES), _DEVIATION)
+    deviation = np.full(len(NODE_SCORE_FEATURES), _DEVIATION)
     means = search(fitness, vector(), deviation, population=_POPULATION, seed=seed)
     best = by_fgd
     for generation, mean in enumerate(islice(means, generations)):
@@ -82,7 +82,7 @@ def improve(lists: dict[str, Workload], seed: int, generations: int) -> None:
         print(f"generation {generation}: {100 * (share - by_fgd):+.3f} points over fgd", flush=True)
         if share > best:
             best = share
-            print(dict(zip(SCORE_FEATURES, mean.tolist(), strict=True)), flush=True)
+            print(dict(zip(NODE_SCORE_FEATURES, mean.tolist(), strict=True)), flush=True)
 
 
 def _mean_share(

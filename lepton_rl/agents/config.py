@@ -115,13 +115,14 @@ class ImitationConfig(Settings):
 
 
 class EvolutionConfig(Settings):
-    """Evolution of a log-linear priority; see `agents.evolution`.
+    """Evolution of linear scores; see `agents.evolution`.
 
     Attributes:
         pairs: antithetic pairs of candidates in a generation.
         windows: training windows that all candidates of a generation schedule.
         step_size: standard deviation of the weights of task features at the start.
         interactions: share of it for products with features of the cluster; 0 leaves them out.
+        node_step_size: the same of the weights of node features, where nodes are chosen.
         tail_weight: what p95 and longest waits beyond the reference's cost (`fitness.loss`).
     """
 
@@ -129,6 +130,7 @@ class EvolutionConfig(Settings):
     windows: int = Field(default=32, ge=1)
     step_size: float = Field(default=0.3, gt=0)
     interactions: float = Field(default=0.0, ge=0)
+    node_step_size: float = Field(default=0.1, gt=0)
     tail_weight: float = Field(default=1.0, ge=0)
 
 
@@ -164,7 +166,7 @@ class TrainConfig(Settings):
     Attributes:
         name: of the policy.
         seed: of everything random, below 2^32.
-        method: ppo, or evolution (of a log-linear priority, from the best of its own starts;
+        method: ppo, or evolution (of linear scores, from the best of its own starts;
             `ppo`, `imitation`, `device` and `checkpoint_every` are not used).
         device: auto takes a GPU where there is one.
         total_steps: decisions over all environments.
@@ -203,10 +205,7 @@ class TrainConfig(Settings):
         return value
 
     @model_validator(mode="after")
-    def _evolution_orders_only(self) -> TrainConfig:
-        environment = self.environment
-        if self.method == "evolution" and (environment.choose_nodes or environment.may_wait):
-            raise ValueError(
-                "method evolution orders tasks; it needs choose_nodes and may_wait to be false"
-            )
+    def _evolution_never_waits(self) -> TrainConfig:
+        if self.method == "evolution" and self.environment.may_wait:
+            raise ValueError("method evolution never waits; it needs may_wait to be false")
         return self

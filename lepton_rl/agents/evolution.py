@@ -1,4 +1,4 @@
-"""Evolution of a log-linear priority over whole schedules. Read it top to bottom.
+"""Evolution of linear scores over whole schedules. Read it top to bottom.
 
 Separable natural evolution strategies (`natural_evolution`) with common random numbers: all
 candidates of a generation schedule the same training windows, drawn anew for each generation. A
@@ -8,17 +8,16 @@ schedules, with their tails (`fitness.loss`). Only ranks count.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from lepton_rl.agents.config import EvolutionConfig
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
-from lepton_rl.agents.linear import LINEAR_STARTS, weights_of
+from lepton_rl.agents.linear import NODE_STARTS, TASK_STARTS, LinearWeights
 from lepton_rl.agents.natural_evolution import mirrored_draws, moved
 from lepton_rl.core.rules.dispatch import DispatchRule
-from lepton_rl.core.tables import Floats
 
 __all__ = ["Evolution", "Generation", "Selected"]
 
@@ -30,13 +29,13 @@ class Selected:
     Attributes:
         loss: `fitness.loss` there.
         outcomes: figures of each window.
-        weights: `(F, 1 + C)`.
+        weights: of tasks and nodes.
         decisions: made on training windows before.
     """
 
     loss: float
     outcomes: Outcomes
-    weights: Floats
+    weights: LinearWeights
     decisions: int
 
 
@@ -72,7 +71,8 @@ class Evolution:
 
     Attributes:
         best: so far, over the start and the means of all generations.
-        start: name of the order that it began with: the best on the validation windows.
+        start: what it began with: the order, and where nodes are chosen the placement, that do
+            best on the validation windows.
     """
 
     def __init__(
@@ -88,22 +88,23 @@ class Evolution:
         self._reference, self._rng = reference, np.random.default_rng(seed)
         self._starts = validation_starts
         self._goal = validation.under_rule(reference, validation_starts)
-        found = {name: self._validated(weights_of(named)) for name, named in LINEAR_STARTS.items()}
+        self._with_nodes = training.chooses_nodes
+        found = {name: self._validated(weights) for name, weights in _starts(self._with_nodes)}
         self.start = min(found, key=lambda name: found[name].loss)
         self.best = found[self.start]
-        self._mean = self.best.weights.copy()
-        self._sigma = np.full(self._mean.shape, config.step_size)
-        self._sigma[:, 1:] *= config.interactions
+        self._mean = self.best.weights.flat(self._with_nodes)
+        self._sigma = _step_sizes(config).flat(self._with_nodes)
 
     def run(self, decisions: int, report: Callable[[Generation], None]) -> Selected:
         """Evolve until about so many decisions have been made on training windows."""
         while self._training.decisions < decisions:
             training_loss = self._generation()
-            here = self._validated(self._mean)
+            here = self._validated(LinearWeights.of(self._mean))
             if here.loss < self.best.loss:
                 self.best = here
             moment = self._training.decisions, training_loss, here.loss
-            report(Generation(*moment, float(self._sigma[:, 0].mean()), self.best))
+            step_size = float(LinearWeights.of(self._sigma).tasks[:, 0].mean())
+            report(Generation(*moment, step_size, self.best))
         return self.best
 
     def _generation(self) -> float:
@@ -112,15 +113,36 @@ class Evolution:
         starts = [episodes.draw(self._rng) for _ in range(self._config.windows)]
         goal = self._training.under_rule(self._reference, starts)
         noise = mirrored_draws(self._rng, self._config.pairs, self._mean.shape)
-        losses = np.array([self._loss(self._mean + self._sigma * z, starts, goal) for z in noise])
+        drawn = [LinearWeights.of(self._mean + self._sigma * z) for z in noise]
+        losses = np.array([self._loss(weights, starts, goal) for weights in drawn])
         self._mean, self._sigma = moved(self._mean, self._sigma, noise, losses)
         return float(losses.mean())
 
-    def _loss(self, weights: Floats, starts: list[int], goal: Outcomes) -> float:
+    def _loss(self, weights: LinearWeights, starts: list[int], goal: Outcomes) -> float:
         outcomes = self._training.under_score(weights, starts)
-        return loss(outcomes, goal, self._config.tail_weight)
+        return self._compared(outcomes, goal)
 
-    def _validated(self, weights: Floats) -> Selected:
+    def _compared(self, outcomes: Outcomes, goal: Outcomes) -> float:
+        return loss(outcomes, goal, self._config.tail_weight, self._training.least_cost)
+
+    def _validated(self, weights: LinearWeights) -> Selected:
         outcomes = self._validation.under_score(weights, self._starts)
-        value = loss(outcomes, self._goal, self._config.tail_weight)
-        return Selected(value, outcomes, weights.copy(), self._training.decisions)
+        value = self._compared(outcomes, self._goal)
+        return Selected(value, outcomes, weights, self._training.decisions)
+
+
+def _starts(with_nodes: bool) -> Iterator[tuple[str, LinearWeights]]:
+    """What evolution may begin with, by name."""
+    for order, of_tasks in TASK_STARTS.items():
+        for place, of_nodes in (NODE_STARTS if with_nodes else {"": {}}).items():
+            name = f"{order}; {place}" if place else order
+            yield name, LinearWeights.named(of_tasks, of_nodes)
+
+
+def _step_sizes(config: EvolutionConfig) -> LinearWeights:
+    """Standard deviation of each weight at the start."""
+    sizes = LinearWeights.named({})
+    sizes.tasks[:] = config.step_size * config.interactions
+    sizes.tasks[:, 0] = config.step_size
+    sizes.nodes[:] = config.node_step_size
+    return sizes

@@ -41,7 +41,7 @@ def evolve(
     folder: Path,
     report: ProgressReport | None = None,
 ) -> Evolved:
-    """Evolve a log-linear priority for `config.total_steps` decisions.
+    """Evolve linear scores for `config.total_steps` decisions.
 
     Args:
         config: of the run.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lepton_rl.agents.linear import LinearWeights
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.errors import StateError
 from lepton_rl.core.rules.dispatch import DispatchRule
@@ -15,6 +16,7 @@ from lepton_rl.core.tables import Floats
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.sim.events import reset
+from lepton_rl.sim.objective import Objective
 from lepton_rl.sim.replay import run_to_end
 
 __all__ = ["Outcomes", "Schedules", "loss"]
@@ -47,19 +49,27 @@ class Schedules:
         episodes: of the split.
 
     Attributes:
+        chooses_nodes: whether scores choose nodes too.
+        least_cost: added to costs before they are compared: one task, where deadlines count, of
+            which there may be windows without a missed one; otherwise nothing.
         decisions: made under linear scores so far.
     """
 
     def __init__(self, config: EnvironmentConfig, episodes: Episodes) -> None:
         self.episodes = episodes
         self._simulator = episodes.simulator(config, 1)
+        self.chooses_nodes = config.choose_nodes
+        misses = self._simulator.rule.objective == Objective.DEADLINES
+        self.least_cost = 1 / episodes.length if misses else 0.0
         self.decisions = 0
 
-    def under_score(self, weights: Floats, starts: Iterable[int]) -> Outcomes:
-        """Windows at the tasks `starts`, `(W,)`, under a linear score `(F, 1 + C)`."""
+    def under_score(self, weights: LinearWeights, starts: Iterable[int]) -> Outcomes:
+        """Windows at the tasks `starts`, `(W,)`, under linear scores."""
         rows = []
         for first_row in starts:
-            self.decisions += self._simulator.play(_ENVIRONMENT, first_row, weights)
+            self.decisions += self._simulator.play(
+                _ENVIRONMENT, first_row, weights.tasks, weights.nodes
+            )
             rows.append(self._figures(first_row))
         return Outcomes(*np.array(rows).T)
 
@@ -86,7 +96,7 @@ class Schedules:
         return cost, float(np.percentile(waits_s, 95)), float(waits_s.max())
 
 
-def loss(ours: Outcomes, reference: Outcomes, tail_weight: float) -> float:
+def loss(ours: Outcomes, reference: Outcomes, tail_weight: float, least_cost: float = 0.0) -> float:
     """How much worse than the reference, as a logarithm: 0 is as good, negative is better.
 
     The mean of two logarithms, of the ratio of the mean costs, which is what is reported, and of
@@ -97,9 +107,11 @@ def loss(ours: Outcomes, reference: Outcomes, tail_weight: float) -> float:
         ours: `(W,)` windows.
         reference: of the same windows.
         tail_weight: >= 0.
+        least_cost: added to all costs, >= 0.
     """
-    of_means = float(ours.cost.mean() / reference.cost.mean())
-    mean_of = float((ours.cost / reference.cost).mean())
+    mine, theirs = ours.cost + least_cost, reference.cost + least_cost
+    of_means = float(mine.mean() / theirs.mean())
+    mean_of = float((mine / theirs).mean())
     tails = _excess(ours.p95_wait_s, reference.p95_wait_s)
     tails += _excess(ours.longest_wait_s, reference.longest_wait_s)
     return 0.5 * (math.log(of_means) + math.log(mean_of)) + tail_weight * tails

@@ -150,7 +150,8 @@ def _evolve(
     validator = _validator(config, whole)
     training = Episodes.of(config.environment, whole)
     found = evolve(config, training, validator, _reference_of(config), folder, report)
-    network = LinearNetwork(found.best.weights)
+    chooses = config.environment.choose_nodes
+    network = LinearNetwork(found.best.weights, chooses_nodes=chooses)
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
     best = Best(float(found.best.outcomes.cost.mean()), found.best.decisions, weights)
     path = folder / "policy.onnx"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import yaml
 
 from lepton_rl.commands.inputs import environment_for, open_with_log
 from lepton_rl.commands.progress import log, progress_bar
+from lepton_rl.commands.rivals import headline_of, rivals_of
 from lepton_rl.commands.scenarios import run_scenarios
 from lepton_rl.commands.trace_sets import run_packing, run_trace_set
 from lepton_rl.core.errors import ConfigError
@@ -37,7 +38,7 @@ from lepton_rl.evaluate.kept import KeptCells
 from lepton_rl.evaluate.learned import LearnedContender
 from lepton_rl.evaluate.trace_sets import TRACE_SETS
 from lepton_rl.policies.learned import LearnedPolicy, load_policy
-from lepton_rl.policies.registry import BASELINES, rule_of
+from lepton_rl.policies.registry import rule_of
 from lepton_rl.workloads.workload import Workload
 
 __all__ = [
@@ -142,7 +143,7 @@ def run_evaluation(
         return _on_traces(request, execution, as_json=as_json)
     environment = environment_for(request.workload or "hpc", request.overrides)
     policies = [load_policy(path) for path in request.policies]
-    rules = {spec: _order(spec) for spec in request.heuristics or BASELINES}
+    named = {spec: _order(spec) for spec in request.heuristics}
     workload = open_with_log(environment.workload)
     protocol = (
         RLSCHEDULER
@@ -154,7 +155,8 @@ def run_evaluation(
             protocol,
             workload,
             policies,
-            rules,
+            named or rivals_of(environment),
+            headline=headline_of(environment),
             seed=request.seed,
             runner=runner,
             hindsight=searching(request.hindsight),
@@ -210,20 +212,22 @@ def evaluate_policies(
     protocol: EvaluationProtocol,
     workload: Workload,
     policies: Sequence[LearnedPolicy],
-    rules: dict[str, DispatchRule] | None = None,
+    rules: Mapping[str, DispatchRule],
     *,
+    headline: str,
     seed: int = 0,
     runner: Runner = run_serially,
     hindsight: Hindsight | None = None,
 ) -> Evaluation:
-    """Run `protocol` with a progress bar; heuristics default to all baselines."""
+    """Run `protocol` with a progress bar; see `lepton_rl.evaluate.evaluate` for the arguments."""
     contenders = [LearnedContender(_unique(policies, i), p) for i, p in enumerate(policies)]
     with progress_bar("evaluating", None) as report:
         return evaluate(
             protocol,
             workload,
-            rules if rules is not None else {name: rule_of(name) for name in BASELINES},
+            rules,
             contenders,
+            headline=headline,
             bootstrap=Bootstrap(seed=seed),
             progress=report,
             runner=runner,

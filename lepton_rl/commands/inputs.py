@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from lepton_rl.workloads.workload import Workload
 __all__ = [
     "environment_for",
     "is_trace",
+    "located",
     "open_with_log",
     "raw_config",
     "shipped_configs",
@@ -56,6 +58,27 @@ def is_trace(source: str) -> bool:
     return source.lower().endswith(TRACE_SUFFIXES)
 
 
+def located(config: TrainConfig) -> TrainConfig:
+    """`config` with the absolute path of its trace, if it has one, so that it holds anywhere.
+
+    A path that is not there is looked for in the folder that LEPTON_DATA names.
+    """
+    environment = config.environment
+    source = environment.workload.source
+    if not is_trace(source):
+        return config
+    path = Path(source)
+    if (
+        not path.exists()
+        and (data := os.environ.get("LEPTON_DATA"))
+        and (Path(data) / path).exists()
+    ):
+        path = data / path
+    workload = environment.workload.model_copy(update={"source": str(path.absolute())})
+    environment = environment.model_copy(update={"workload": workload})
+    return config.model_copy(update={"environment": environment})
+
+
 def open_with_log(config: WorkloadConfig) -> Workload:
     """Read or generate the workload; rows that were left out or changed are told on stderr.
 
@@ -86,7 +109,7 @@ def environment_for(workload: str, overrides: Sequence[str] = ()) -> Environment
         return load_settings(TrainConfig, data, workload).environment
     if Path(workload).suffix in {".yaml", ".yml"} or workload in shipped_configs():
         data = apply_overrides(raw_config(workload), overrides)
-        return load_settings(TrainConfig, data, workload).environment
+        return located(load_settings(TrainConfig, data, workload)).environment
     raise InputFileError(
         f"workload {workload!r}: expected a trace ending in {', '.join(TRACE_SUFFIXES)}, a YAML"
         " file or the name of a shipped configuration;"

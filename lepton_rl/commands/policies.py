@@ -13,7 +13,7 @@ import numpy as np
 from lepton_rl.agents.config import TrainConfig
 from lepton_rl.commands.documents import evaluation_document, run_config
 from lepton_rl.commands.evaluate import evaluate_policies
-from lepton_rl.commands.inputs import open_with_log, raw_config
+from lepton_rl.commands.inputs import located, open_with_log, raw_config
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.settings import load_settings
@@ -137,7 +137,9 @@ def _measured(card: Card, rows: list[int]) -> tuple[list[float], list[float]]:
     )
     policy, best = load_policy(card.origin.name), card.rivals[0].name
     workload = open_with_log(config.environment.workload)
-    evaluation = evaluate_policies(protocol, workload, [policy], {best: rule_of(best)})
+    evaluation = evaluate_policies(
+        protocol, workload, [policy], {best: rule_of(best)}, headline=card.headline
+    )
     comparison = evaluation.comparisons[0][1]
     ours, theirs = (
         comparison.result(each).values(card.headline).tolist() for each in (policy.name, best)
@@ -146,7 +148,7 @@ def _measured(card: Card, rows: list[int]) -> tuple[list[float], list[float]]:
 
 
 def _config_of(name: str) -> TrainConfig:
-    return load_settings(TrainConfig, raw_config(name), name)
+    return located(load_settings(TrainConfig, raw_config(name), name))
 
 
 def _require_same(config: TrainConfig, folder: Path, name: str) -> None:

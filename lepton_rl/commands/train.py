@@ -13,8 +13,9 @@ from lepton_rl.agents.distributed import is_first
 from lepton_rl.agents.run_folder import set_aside
 from lepton_rl.agents.training import Trained, choose_device, train
 from lepton_rl.commands.evaluate import evaluate_policies, render, searching, write_evaluation
-from lepton_rl.commands.inputs import is_trace, open_with_log, raw_config
+from lepton_rl.commands.inputs import located, open_with_log, raw_config
 from lepton_rl.commands.progress import log, progress_bar
+from lepton_rl.commands.rivals import headline_of, rivals_of
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.settings import apply_overrides, load_settings, require_mapping
 from lepton_rl.evaluate import Evaluation, heldout, to_json
@@ -47,13 +48,9 @@ def train_config(
         data = _on_trace(data, workload, config)
     named = {"seed": seed, "device": device}
     given = {name: value for name, value in named.items() if value is not None}
-    settings = load_settings(TrainConfig, {**apply_overrides(data, overrides), **given}, config)
-    environment, source = settings.environment, settings.environment.workload
-    if not is_trace(source.source):
-        return settings
-    source = source.model_copy(update={"source": str(Path(source.source).absolute())})
-    environment = environment.model_copy(update={"workload": source})
-    return settings.model_copy(update={"environment": environment})
+    return located(
+        load_settings(TrainConfig, {**apply_overrides(data, overrides), **given}, config)
+    )
 
 
 def _on_trace(data: Mapping[str, Any], trace: str, config: str) -> dict[str, Any]:
@@ -157,6 +154,8 @@ def _test(settings: TrainConfig, workload: Workload, path: Path) -> Evaluation:
         protocol,
         workload,
         [load_policy(path)],
+        rivals_of(environment),
+        headline=headline_of(environment),
         seed=settings.seed,
         hindsight=searching(_HINDSIGHT),
     )

@@ -20,8 +20,8 @@ from lepton_rl.core.intake import node_table
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import NO_NODE, NodeTable, Records
 from lepton_rl.core.typical import typical_tasks
+from lepton_rl.sim.linear_packing import pack_linear
 from lepton_rl.sim.packing import pack
-from lepton_rl.sim.scored_packing import pack_by_score
 from lepton_rl.workloads.sources import open_workload
 from lepton_rl.workloads.workload import Workload
 
@@ -67,7 +67,7 @@ def allocated_share(
 
     Args:
         workload: the pods, on their cluster.
-        place: the placement rule, or the `(S,)` weights of a learned score (`sim.scores`).
+        place: the placement rule, or the `(X,)` weights of a learned score (`sim.linear_score`).
         seed: of the order of pods and nodes.
         part: share of the nodes, drawn by the seed, that are there; for searches. Pods that none
             of them could hold are turned away.
@@ -81,7 +81,7 @@ def allocated_share(
     if isinstance(place, Place):
         chosen = pack(arriving, shuffled, int(place), typical)
     else:
-        chosen = pack_by_score(arriving, shuffled, place, typical)
+        chosen = pack_linear(arriving, shuffled, place, typical)
     given = _asked(arriving, device)[chosen[:, 0] != NO_NODE].sum()
     return float(given / nodes.total[device])
 

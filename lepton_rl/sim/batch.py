@@ -26,8 +26,9 @@ from lepton_rl.sim.episode import (
     step_batch,
     step_range,
 )
+from lepton_rl.sim.linear_episode import linear_scores, play_linear
+from lepton_rl.sim.linear_score import NODE_SCORE_FEATURES
 from lepton_rl.sim.objective import Objective
-from lepton_rl.sim.scored import play_scored
 from lepton_rl.sim.slices import SliceThreads
 from lepton_rl.sim.tables import SimTable, empty_sim
 from lepton_rl.sim.world import World
@@ -166,29 +167,33 @@ class BatchSimulator:
         if wrong >= 0:
             raise self._refusal(wrong)
 
-    def play(self, b: int, first_row: int, weights: Floats) -> int:
-        """Schedule the episode at task `first_row` with a linear score; see `play_scored`.
+    def play(self, b: int, first_row: int, task_weights: Floats, node_weights: Floats) -> int:
+        """Schedule the episode at task `first_row` with linear scores; see `play_linear`.
 
         Args:
             b: environment; `mean_cost` and the state of the simulation tell what came of it.
             first_row: first task of the episode.
-            weights: `(F, 1 + C)`.
+            task_weights: `(F, 1 + C)`.
+            node_weights: `(X,)`, by `NODE_SCORE_FEATURES`; read where nodes are chosen.
 
         Returns:
             Decisions made.
 
         Raises:
-            ConfigError: the weights have another shape, or nodes or waiting are to be chosen.
+            ConfigError: the weights have another shape, or waiting may be chosen.
         """
-        expected = self.obs.tasks.shape[2], 1 + self.obs.cluster.shape[1]
-        if weights.shape != expected or self.rule.choose_nodes or self.rule.may_wait:
+        wanted = (
+            (self.obs.tasks.shape[2], 1 + self.obs.cluster.shape[1]),
+            (len(NODE_SCORE_FEATURES),),
+        )
+        got = task_weights.shape, node_weights.shape
+        if got != wanted or self.rule.may_wait:
             raise ConfigError(
-                f"play: expected weights of shape {expected} and an environment that offers neither"
-                f" nodes nor waiting, got shape {weights.shape} and {self.rule}"
+                f"play: expected weights of tasks and nodes of shapes {wanted} and an environment"
+                f" that does not offer waiting, got {got} and {self.rule}"
             )
-        table, mixed = self.table, np.zeros(expected[0])
-        tasks = self.episode_tasks
-        return play_scored(table, b, first_row, tasks, self.rule, weights, mixed)
+        scores, tasks = linear_scores(task_weights, node_weights), self.episode_tasks
+        return play_linear(self.table, b, first_row, tasks, self.rule, scores)
 
     def step_one(self, action: int) -> None:
         """`step` of a batch of one environment, without a look at what `action` is."""

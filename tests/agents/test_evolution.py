@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lepton_rl.agents.config import EvolutionConfig, TrainConfig
 from lepton_rl.agents.evolution import Evolution, Generation
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
-from lepton_rl.agents.linear import LINEAR_STARTS, LinearNetwork, weights_of
+from lepton_rl.agents.linear import TASK_STARTS, LinearNetwork, LinearWeights
 from lepton_rl.agents.natural_evolution import utilities
 from lepton_rl.agents.training import train
 from lepton_rl.agents.validation import Validator
@@ -40,7 +40,7 @@ def outcomes(cost: list[float], p95: list[float], longest: list[float]) -> Outco
 @pytest.mark.parametrize("order", ["sjf", "saf", "fcfs"])
 def test_linear_starts_schedule_as_the_heuristics_do(order: str, backfill: str) -> None:
     windows = schedules(backfill=backfill)
-    ours = windows.under_score(weights_of(LINEAR_STARTS[order]), STARTS)
+    ours = windows.under_score(LinearWeights.named(TASK_STARTS[order]), STARTS)
     theirs = windows.under_rule(rule_of(f"{order}+{backfill}"), STARTS)
     np.testing.assert_allclose(ours.cost, theirs.cost, rtol=1e-12)
     np.testing.assert_array_equal(ours.p95_wait_s, theirs.p95_wait_s)
@@ -48,7 +48,9 @@ def test_linear_starts_schedule_as_the_heuristics_do(order: str, backfill: str) 
 
 
 def test_compiled_score_and_network_make_the_same_schedules() -> None:
-    weights = np.random.default_rng(0).normal(size=(len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES)))
+    shape = len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES)
+    of_tasks = np.random.default_rng(0).normal(size=shape)
+    weights = LinearWeights(of_tasks, LinearWeights.named({}).nodes)
     config = EnvironmentConfig.model_validate(ENVIRONMENT)
     validator = Validator(config, Episodes.of(config), 6)
     metric, _ = validator.run(LinearNetwork(weights))
@@ -57,13 +59,13 @@ def test_compiled_score_and_network_make_the_same_schedules() -> None:
 
 
 def test_schedules_refuse_other_weights_and_other_choices() -> None:
-    with pytest.raises(ConfigError, match="expected weights of shape"):
-        schedules().under_score(np.zeros((3, 1)), STARTS)
-    with pytest.raises(ConfigError, match="neither nodes nor waiting"):
-        schedules(may_wait=True).under_score(weights_of(LINEAR_STARTS["saf"]), STARTS)
+    with pytest.raises(ConfigError, match="expected weights of tasks and nodes"):
+        schedules().under_score(LinearWeights(np.zeros((3, 1)), np.zeros(2)), STARTS)
+    with pytest.raises(ConfigError, match="does not offer waiting"):
+        schedules(may_wait=True).under_score(LinearWeights.named(TASK_STARTS["saf"]), STARTS)
     settings = {**TRAINING, "method": "evolution"}
     settings["environment"] = {**ENVIRONMENT, "may_wait": True}
-    with pytest.raises(ValidationError, match="method evolution orders tasks"):
+    with pytest.raises(ValidationError, match="method evolution never waits"):
         TrainConfig.model_validate(settings)
 
 
@@ -100,13 +102,13 @@ def test_evolution_keeps_the_best_and_repeats_itself() -> None:
     assert evolution.best.loss <= min(losses)
     assert told[-1].decisions >= 40_000 > told[-2].decisions
     again, _ = evolved(seed=0)
-    np.testing.assert_array_equal(evolution.best.weights, again.best.weights)
+    np.testing.assert_array_equal(evolution.best.weights.tasks, again.best.weights.tasks)
     assert not np.array_equal(evolved(seed=1)[1][0].training_loss, told[0].training_loss)
 
 
 def test_without_interactions_the_cluster_does_not_count() -> None:
     evolution, _ = evolved(seed=0)
-    assert not evolution.best.weights[:, 1:].any()
+    assert not evolution.best.weights.tasks[:, 1:].any()
 
 
 def test_the_distribution_moves_to_better_orders() -> None:

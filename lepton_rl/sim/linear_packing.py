@@ -25,9 +25,9 @@ from lepton_rl.core.tables import NO_NODE, Ints, NodeTable, Records, View, empty
 from lepton_rl.encoding.candidates import write_candidate
 from lepton_rl.encoding.facts import demand_classes
 from lepton_rl.encoding.features import CANDIDATE_FEATURES, NODE_FEATURES, Float32s, write_node
-from lepton_rl.sim.scores import node_score
+from lepton_rl.sim.linear_score import node_score
 
-__all__ = ["pack_by_score"]
+__all__ = ["pack_linear"]
 
 
 @by_reference
@@ -90,7 +90,7 @@ def _pack_all(view: View, scratch: Scratch, weights: Float32s, kept: _Kept) -> N
         enter_run(view, 0, local)
 
 
-def pack_by_score(
+def pack_linear(
     tasks: Records, nodes: NodeTable, weights: Float32s, typical: Records
 ) -> NDArray[np.int64]:
     """Nodes of each task, in the order of arrival.
@@ -98,7 +98,7 @@ def pack_by_score(
     Args:
         tasks: `(N,)` records; times do not matter.
         nodes: idle at first.
-        weights: `(X,)` by `SCORE_FEATURES`; the highest score is chosen, the lowest index wins
+        weights: `(X,)` by `NODE_SCORE_FEATURES`; the highest score is chosen, the lowest index wins
             ties.
         typical: what tasks usually ask for.
 

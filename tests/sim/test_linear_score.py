@@ -8,21 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lepton_rl.agents.linear_scores import linear_network
+from lepton_rl.agents.linear import LinearNetwork, LinearWeights
 from lepton_rl.core.intake import Intake, node_table
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import NO_NODE, NodeTable, Records
 from lepton_rl.core.typical import typical_tasks
-from lepton_rl.encoding.features import TASK_FEATURES
 from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.evaluate.fgd import allocated_share
 from lepton_rl.evaluate.learned import LearnedContender
 from lepton_rl.policies.learned import load_policy
+from lepton_rl.sim.linear_packing import pack_linear
+from lepton_rl.sim.linear_score import NODE_SCORE_FEATURES
 from lepton_rl.sim.packing import pack
-from lepton_rl.sim.scored_packing import pack_by_score
-from lepton_rl.sim.scores import SCORE_FEATURES, run_by_score
 from tests.scenarios import random_cluster, random_tasks
 from tests.trained import placing, placing_observations, write_policy
 
@@ -59,7 +58,7 @@ def test_a_weight_on_what_a_rule_goes_by_packs_as_the_rule(
     for seed in range(4):
         tasks, nodes = scene(seed)
         typical = typical_tasks(tasks, nodes)
-        found = pack_by_score(tasks, nodes, weights(SCORE_FEATURES, **given), typical)
+        found = pack_linear(tasks, nodes, weights(NODE_SCORE_FEATURES, **given), typical)
         np.testing.assert_array_equal(found, pack(tasks, nodes, int(place), typical))
         placed += int((found[:, 0] != NO_NODE).sum())
     assert placed > 20
@@ -70,7 +69,7 @@ def test_the_protocol_takes_weights_in_the_place_of_a_rule() -> None:
     work = Episodes.of(config).workload
     shares = [
         allocated_share(work, place, 3)
-        for place in (Place.BEST_FIT, weights(SCORE_FEATURES, left_over=-1.0))
+        for place in (Place.BEST_FIT, weights(NODE_SCORE_FEATURES, left_over=-1.0))
     ]
     assert shares[0] == shares[1] > 0.5
 
@@ -80,14 +79,17 @@ def test_an_exported_network_schedules_as_the_search_did(tmp_path: Path) -> None
     config = EnvironmentConfig.model_validate({**placing(), "episode_tasks": 60, "slots": 64})
     episodes = Episodes.of(config)
     simulator = episodes.simulator(config, 1)
-    of_tasks = weights(TASK_FEATURES, area=-1.0, fits=0.7, wait=0.2)
-    of_nodes = weights(SCORE_FEATURES, relief=1.0, load_after=-0.3, idle=0.1)
-    network = linear_network(of_tasks, of_nodes)
+    of_tasks, of_nodes = (
+        {"area": -1.0, "fits": 0.7, "wait": 0.2},
+        {"relief": 1.0, "load_after": -0.3},
+    )
+    linear = LinearWeights.named(of_tasks, of_nodes)
+    network = LinearNetwork(linear, chooses_nodes=True)
     policy = load_policy(write_policy(tmp_path / "p.onnx", network, placing_observations()))
     for first_row in (0, 100):
         window = episodes.workload.window(first_row, 60)
         schedule = LearnedContender("x", policy).schedule(window, window.cluster, Backfill.NONE)
         turnaround_s = (schedule.end_us - schedule.submit_us).mean() / 1e6
         # typical tasks are those of the window here, and of the whole workload in the search
-        cost = run_by_score(simulator, first_row, of_tasks, of_nodes)
-        assert cost == pytest.approx(turnaround_s, rel=0.02)
+        simulator.play(0, first_row, linear.tasks, linear.nodes)
+        assert simulator.mean_cost(0) == pytest.approx(turnaround_s, rel=0.02)
