@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -135,8 +134,7 @@ def _attach(way: Way, cluster: SlurmCluster, folder: Path) -> subprocess.Popen[s
         sys.executable, "-m", "lepton_rl.cli", "attach", "slurm", "--json", "--policy", way.policy,
         "--mode", way.mode, "--state", str(folder / "state"), "--set", "interval_s=0.5",
     ]  # fmt: skip
-    environment = {**os.environ, "SLURM_CONF": cluster.environment["SLURM_CONF"]}
-    attached = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    attached = subprocess.Popen(command, env=cluster.environment, stdout=subprocess.PIPE, text=True)
     try:
         there = (folder / "state" / "heartbeat").exists
         cluster.wait_for(there, "the attachment is there", _COMPILES_S)
