@@ -237,6 +237,17 @@ class SlurmCluster:
         found = json.loads(self.run("squeue", "--json", "-t", "all"))["jobs"]
         return {job["job_id"]: {k: _plain(v) for k, v in job.items()} for job in found}
 
+    def occupy(self) -> list[int]:
+        """Fill all nodes until the jobs are cancelled; those that are full already stay so."""
+        if self._idle() == 0:
+            return []
+        jobs = [
+            self.submit("-c", str(cpus), "-w", node, "--mem=0", command="sleep 600")
+            for node, cpus in NODES.items()
+        ]
+        self.wait_until(jobs, "RUNNING")
+        return jobs
+
     def cancel(self, ids: Iterable[int]) -> None:
         self.run("scancel", *map(str, ids))
 
@@ -273,7 +284,10 @@ class SlurmCluster:
         while not met():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout_s:g} s: {what}\n{self._story()}")
-            time.sleep(0.1)
+            self.pause()
+
+    def pause(self) -> None:
+        time.sleep(0.1)
 
     def _idle(self) -> int:
         try:

@@ -12,20 +12,10 @@ from lepton_rl.core.errors import ExecutorError
 from lepton_rl.integrations.slurm import Attachment, SlurmCommands, SlurmSettings
 from lepton_rl.integrations.slurm.records import SlurmJob
 from lepton_rl.policies.registry import heuristic
-from tests.slurm.cluster import NODES, SlurmCluster
+from tests.slurm.cluster import SlurmCluster
 from tests.slurm.conftest import Attach
 
 MARKED = ("-H", "--comment=lepton-rl")
-
-
-def occupy(slurm: SlurmCluster) -> list[int]:
-    """Fill all nodes, until the jobs are cancelled."""
-    jobs = [
-        slurm.submit("-c", str(cpus), "-w", node, "--mem=0", command="sleep 600")
-        for node, cpus in NODES.items()
-    ]
-    slurm.wait_until(jobs, "RUNNING")
-    return jobs
 
 
 def states(slurm: SlurmCluster, ids: list[int]) -> set[str]:
@@ -38,7 +28,7 @@ def test_the_policys_order_is_the_order_of_the_starts(
     slurm: SlurmCluster, commands: SlurmCommands
 ) -> None:
     """Each job fills the large node, so they start one after the other; the shortest is last."""
-    blockers = occupy(slurm)
+    blockers = slurm.occupy()
     ids = [slurm.submit("-c", "16", "-t", str(9 - n), command="sleep 1") for n in range(4)]
     attachment = Attachment(heuristic("sjf"), SlurmSettings(), commands)
 
@@ -51,7 +41,7 @@ def test_the_policys_order_is_the_order_of_the_starts(
 
 
 def test_a_second_round_has_nothing_to_change(slurm: SlurmCluster, commands: SlurmCommands) -> None:
-    occupy(slurm)
+    slurm.occupy()
     ids = [slurm.submit("-c", "16", "-t", str(minutes)) for minutes in (5, 3, 8)]
     attachment = Attachment(heuristic("sjf"), SlurmSettings(), commands)
     slurm.wait_until_considered(ids)
@@ -147,7 +137,7 @@ def test_a_node_that_dies_takes_nothing_more(slurm: SlurmCluster, commands: Slur
 def test_when_we_are_killed_in_priority_mode_slurm_goes_on(
     slurm: SlurmCluster, attach: Attach
 ) -> None:
-    blockers = occupy(slurm)
+    blockers = slurm.occupy()
     ids = [slurm.submit("-c", "16", "-t", str(9 - n), command="sleep 0.2") for n in range(5)]
     process = attach.start("--policy", "sjf")
     slurm.wait_for(lambda: slurm.jobs()[ids[-1]]["priority"] > 1_000_000_000, "priorities are ours")
@@ -230,7 +220,7 @@ def test_without_slurm_a_dry_run_says_so(
 
 @pytest.mark.slow
 def test_three_hundred_jobs(slurm: SlurmCluster, commands: SlurmCommands, tmp_path: Path) -> None:
-    occupy(slurm)
+    slurm.occupy()
     slurm.run("sbatch", "-o", "/dev/null", "--mem=10", "-t", "10", "-a", "1-20", "--wrap", "true")
     ids = [slurm.submit(*MARKED, "-c", str(1 + n % 8), "-t", str(1 + n % 50)) for n in range(299)]
     settings = SlurmSettings(mode="placement")
