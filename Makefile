@@ -3,12 +3,13 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 RUN    ?= runs/default
 NAME   ?= hpc
+NEWER  ?= $(CURDIR)/build/slurm-24.11
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Small networks collapse under oversubscribed threads, so one thread unless the caller says otherwise.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup train retrain coverage dist docs test test-slow test-slurm test-ray bench lint types clean
+.PHONY: help setup train retrain coverage dist docs test test-slow test-slurm test-slurm-newer setup-ray test-ray bench lint types clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -50,8 +51,14 @@ test-slurm: $(READY) ## install Slurm (root, Debian), start 4 nodes on loopback,
 	bash tests/slurm/install.sh
 	$(BIN)/python -m pytest -m "slow or not slow" tests/slurm tests/integrations/slurm
 
-test-ray: $(READY) ## start 3 Ray nodes on loopback (1.7 GB) and run the tests of the Ray executor
+test-slurm-newer: $(READY) ## the same with Slurm 24.11, from a Debian 13 in build/ (root, 300 MB)
+	bash tests/slurm/newer.sh $(NEWER)
+	LEPTON_TEST_SLURM_ROOT=$(NEWER) $(BIN)/python -m pytest -m "slow or not slow" tests/slurm
+
+setup-ray: $(READY) ## install Ray
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
+
+test-ray: setup-ray ## start 3 Ray nodes on loopback (1.7 GB) and run the tests of the Ray executor
 	$(BIN)/python -m pytest -m ray tests/ray
 
 bench: $(READY) ## how fast the simulator is; see docs/performance.md

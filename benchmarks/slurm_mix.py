@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -88,7 +87,7 @@ def ways(policies: list[str]) -> list[Way]:
     return found
 
 
-def run(way: Way, jobs: list[Job]) -> dict[str, object]:
+def run(way: Way, jobs: list[Job], interval_s: float) -> dict[str, object]:
     """Let one Slurm run the mix; waits in s and order of the starts, by position in the mix."""
     with tempfile.TemporaryDirectory(prefix="lepton-slurm-") as folder:
         cluster = SlurmCluster(
@@ -96,17 +95,19 @@ def run(way: Way, jobs: list[Job]) -> dict[str, object]:
         )
         try:
             cluster.start()
-            return _measured(way, jobs, cluster, Path(folder))
+            return _measured(way, jobs, cluster, Path(folder), interval_s)
         finally:
             cluster.stop()
 
 
-def _measured(way: Way, jobs: list[Job], cluster: SlurmCluster, folder: Path) -> dict[str, object]:
+def _measured(
+    way: Way, jobs: list[Job], cluster: SlurmCluster, folder: Path, interval_s: float
+) -> dict[str, object]:
     ids = [
         cluster.submit("-H", "-c", str(j.cpus), "-t", str(j.minutes), command=f"sleep {j.seconds}")
         for j in jobs
     ]
-    attached = _attach(way, cluster, folder) if way.mode else None
+    attached = _attach(way, cluster, folder, interval_s) if way.mode else None
     go = "update JobId={} AdminComment=lepton-rl" if way.mode == "placement" else "release {}"
     begin = time.time()
     cluster.run("scontrol", stdin="".join(go.format(each) + "\n" for each in ids))
@@ -130,13 +131,14 @@ def _measured(way: Way, jobs: list[Job], cluster: SlurmCluster, folder: Path) ->
     }
 
 
-def _attach(way: Way, cluster: SlurmCluster, folder: Path) -> subprocess.Popen[str]:
+def _attach(
+    way: Way, cluster: SlurmCluster, folder: Path, interval_s: float
+) -> subprocess.Popen[str]:
     command = [
         sys.executable, "-m", "lepton_rl.cli", "attach", "slurm", "--json", "--policy", way.policy,
-        "--mode", way.mode, "--state", str(folder / "state"), "--set", "interval_s=0.5",
+        "--mode", way.mode, "--state", str(folder / "state"), "--set", f"interval_s={interval_s}",
     ]  # fmt: skip
-    environment = {**os.environ, "SLURM_CONF": cluster.environment["SLURM_CONF"]}
-    attached = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    attached = subprocess.Popen(command, env=cluster.environment, stdout=subprocess.PIPE, text=True)
     try:
         there = (folder / "state" / "heartbeat").exists
         cluster.wait_for(there, "the attachment is there", _COMPILES_S)
@@ -154,27 +156,28 @@ def _figures(attached: subprocess.Popen[str]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run every way, and print one row for each."""
+    """Run every way on every mix, and print one row for each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--jobs", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, help="so many mixes, one after the other")
+    parser.add_argument("--interval", type=float, default=0.1, help="of the attachment, s")
     parser.add_argument("--policy", action="append", help="repeatable; default f4")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if reason := why_not():
         sys.exit(reason)
-    jobs = mix(options.jobs, options.seed)
-    rows = []
-    for way in ways(options.policy or ["f4"]):
-        rows.append(run(way, jobs))
-        print(json.dumps(rows[-1]) if options.json else _row(rows[-1]), flush=True)
+    for seed in range(options.seeds):
+        jobs = mix(options.jobs, seed)
+        for way in ways(options.policy or ["f4"]):
+            row = {"seed": seed, **run(way, jobs, options.interval)}
+            print(json.dumps(row) if options.json else _row(row), flush=True)
 
 
 def _row(row: dict[str, object]) -> str:
     names = ("mean wait s", "median wait s", "longest wait s", "mean slowdown", "all done s")
     numbers = "".join(f"{row[name]:>16.1f}" for name in names)
     rate = f"{row['decisions/s']:.0f} decisions/s"
-    return f"{row['way']:<26}{numbers}   {rate:<20} {row['first starts']}"
+    return f"{row['seed']} {row['way']:<26}{numbers}   {rate:<20} {row['first starts']}"
 
 
 if __name__ == "__main__":

@@ -7,17 +7,24 @@ root, because slurmd does. Facts that the configuration rests on (22.05.8):
 - GRES named gpu needs device files; fpga works with a count alone.
 - `NoInAddrAny,NoCtldInAddrAny` keeps all ports on 127.0.0.1.
 - Clients block while slurmctld is down, so every command has a timeout.
+
+With LEPTON_TEST_SLURM_ROOT, a folder with another Debian (tests/slurm/newer.sh makes one), Slurm is
+the one that is installed there, whatever this machine has.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +32,15 @@ __all__ = ["NODES", "SlurmCluster", "why_not"]
 
 NODES = {"gpu1": 8, "gpu2": 8, "fpga1": 8, "cpu1": 16}
 """Node -> CPUs."""
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
+"""Only failures last so long; the machine may be busy with other things."""
 _PROGRAMS = ("/usr/sbin/slurmctld", "/usr/sbin/slurmd", "/usr/sbin/slurmstepd")
 _CLIENTS = ("squeue", "sinfo", "scontrol", "sbatch", "scancel")
+_ROOT = os.environ.get("LEPTON_TEST_SLURM_ROOT", "")
+_ENDS_WITH_US = ["setpriv", "--pdeathsig", "TERM"]
+"""However we end, no daemon remains."""
+_NEEDS_CGROUP_CONF = (23, 11)
+"""From this version on slurmd must be told that there are no cgroups; 22.05 refuses the word."""
 
 _UNFINISHED = {"PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING"}
 
@@ -84,8 +97,9 @@ NodeName=fpga1 Name=fpga Type=u250 Count=2
 
 def why_not() -> str:
     """Why no Slurm can be started here, "" if it can."""
-    missing = [path for path in _PROGRAMS if not Path(path).exists()]
-    missing += [name for name in _CLIENTS if shutil.which(name) is None]
+    missing = [path for path in _PROGRAMS if not Path(_ROOT + path).exists()]
+    if not _ROOT:
+        missing += [name for name in _CLIENTS if shutil.which(name) is None]
     if missing:
         return f"Slurm is not installed ({missing[0]} is missing); make test-slurm installs it"
     return "" if os.geteuid() == 0 else "starting slurmd needs root"
@@ -124,7 +138,29 @@ class SlurmCluster:
         if job_submit is not None:
             (folder / "job_submit.lua").write_text(job_submit)
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+        if _ROOT:
+            self.environment["PATH"] = f"{self._wrappers()}{os.pathsep}{os.environ['PATH']}"
+        if self.version >= _NEEDS_CGROUP_CONF:
+            (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+
+    @cached_property
+    def version(self) -> tuple[int, int]:
+        """Year and month."""
+        found = re.search(r"(\d+)\.(\d+)", self.run(*_inside("/usr/sbin/slurmctld"), "-V"))
+        assert found is not None
+        return int(found[1]), int(found[2])
+
+    def _wrappers(self) -> Path:
+        """A folder with Slurm's client commands, which run inside the other Debian."""
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        for name in _CLIENTS:
+            program = folder / name
+            inside = shlex.join(_inside(f"/usr/bin/{name}"))
+            program.write_text(f'#!/bin/sh\nexec {inside} "$@"\n')
+            program.chmod(0o755)
+        return folder
 
     def start(self) -> None:
         self.start_controller()
@@ -141,8 +177,8 @@ class SlurmCluster:
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as out:
             self._daemons[name] = subprocess.Popen(
-                arguments, env=self.environment, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=out, start_new_session=True,
+                [*_ENDS_WITH_US, *_inside(*arguments)], env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
 
     def kill(self, name: str) -> None:
@@ -165,8 +201,13 @@ class SlurmCluster:
 
     def stop(self) -> None:
         """End what `start` began, and nothing else."""
-        if "slurmctld" in self._daemons:
-            self.clean()
+        try:
+            if "slurmctld" in self._daemons:
+                self.clean()
+        finally:
+            self._end_daemons()
+
+    def _end_daemons(self) -> None:
         for daemon in self._daemons.values():
             daemon.terminate()
         for daemon in self._daemons.values():
@@ -192,9 +233,33 @@ class SlurmCluster:
         return int(self.run("sbatch", *usual, *options, "--wrap", command))
 
     def jobs(self) -> dict[int, dict[str, Any]]:
-        """Job id -> its JSON, of all jobs that slurmctld remembers."""
-        found = json.loads(self.run("squeue", "--json"))["jobs"]
-        return {job["job_id"]: job for job in found}
+        """Job id -> its JSON with plain numbers and one state, of all that slurmctld remembers."""
+        found = json.loads(self.run("squeue", "--json", "-t", "all"))["jobs"]
+        return {job["job_id"]: {k: _plain(v) for k, v in job.items()} for job in found}
+
+    def occupy(self) -> list[int]:
+        """Fill all nodes until the jobs are cancelled; those that are full already stay so."""
+        if self._idle() == 0:
+            return []
+        jobs = [
+            self.submit("-c", str(cpus), "-w", node, "--mem=0", command="sleep 600")
+            for node, cpus in NODES.items()
+        ]
+        self.wait_until(jobs, "RUNNING")
+        return jobs
+
+    def cancel(self, ids: Iterable[int]) -> None:
+        self.run("scancel", *map(str, ids))
+
+    def wait_until_considered(self, ids: Iterable[int]) -> None:
+        """Until Slurm's scheduler has looked at these jobs, and says that they wait for nodes."""
+        wanted = list(ids)
+
+        def looked_at() -> bool:
+            jobs = self.jobs()
+            return all(jobs[each]["state_reason"] in {"Priority", "Resources"} for each in wanted)
+
+        self.wait_for(looked_at, f"{len(wanted)} jobs wait for nodes")
 
     def running(self) -> list[int]:
         """Ids of the jobs that run."""
@@ -219,7 +284,10 @@ class SlurmCluster:
         while not met():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout_s:g} s: {what}\n{self._story()}")
-            time.sleep(0.1)
+            self.pause()
+
+    def pause(self) -> None:
+        time.sleep(0.1)
 
     def _idle(self) -> int:
         try:
@@ -230,6 +298,21 @@ class SlurmCluster:
     def _story(self) -> str:
         log = (self.folder / "slurmctld.out").read_text(errors="replace")[-1500:]
         return self.run("squeue", check=False) + self.run("sinfo", "-N", check=False) + log
+
+
+def _inside(*arguments: str) -> list[str]:
+    """A command line that runs this in the other Debian, if there is one."""
+    if not _ROOT:
+        return list(arguments)
+    shell = Path(__file__).with_name("inside.sh")
+    return [str(shell), _ROOT, tempfile.gettempdir(), *arguments]
+
+
+def _plain(value: Any) -> Any:
+    """Newer versions write numbers as objects, and states as lists of one state and its flags."""
+    if isinstance(value, dict) and "number" in value:
+        return value["number"] if value["set"] else None
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], str) else value
 
 
 def _free_ports(count: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,7 +47,8 @@ def slurm(running_slurm: SlurmCluster, heartbeat: Path) -> Iterator[SlurmCluster
 
 @pytest.fixture
 def commands(slurm: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCommands:
-    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    for name in ("SLURM_CONF", "PATH"):
+        monkeypatch.setenv(name, slurm.environment[name])
     return SlurmCommands(10.0, run_command)
 
 
@@ -78,7 +78,7 @@ class Attach:
                 subprocess.Popen(
                     self.command(*options),
                     cwd=ROOT,
-                    env=self._environment(),
+                    env=self._slurm.environment,
                     stdout=log,
                     stderr=log,
                 )
@@ -87,8 +87,8 @@ class Attach:
 
     def run(self, *options: str) -> str:
         done = subprocess.run(
-            self.command(*options), cwd=ROOT, env=self._environment(), capture_output=True,
-            text=True, timeout=60, check=False,
+            self.command(*options), cwd=ROOT, env=self._slurm.environment, capture_output=True,
+            text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -100,6 +100,3 @@ class Attach:
         for each in self._alive:
             each.kill()
             each.wait()
-
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "SLURM_CONF": self._slurm.environment["SLURM_CONF"]}

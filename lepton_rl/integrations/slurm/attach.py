@@ -95,7 +95,11 @@ class Attachment:
         self._answers, self._shadow = Answers(), shadow
         mode = PriorityMode if self._settings.mode == "priority" else PlacementMode
         self._mode: Mode = mode(policy, self._settings, self._answers)
-        self._log = DecisionLog(state_dir)
+        self._log = DecisionLog(
+            state_dir,
+            most_bytes=int(self._settings.log_mib * 2**20),
+            kept=self._settings.log_files,
+        )
         self.figures = Figures()
         policy.reset()
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from lepton_rl.core.errors import JournalError, StateError
+from lepton_rl.core.errors import JournalError
+from lepton_rl.integrations.slurm.log_files import LogFiles
 
 __all__ = ["DecisionLog", "Release"]
 
-_FILE = "decisions.jsonl"
+_NAME = "decisions"
 _HEARTBEAT = "heartbeat"
 
 
@@ -42,6 +42,9 @@ class DecisionLog:
 
     Args:
         folder: where the log and the heartbeat are; None keeps them in memory only.
+        most_bytes: a larger file is put aside, and a new one begins with what must be known
+            (twice that, if it is more).
+        kept: files put aside that are kept.
 
     Attributes:
         released: job -> its release.
@@ -53,46 +56,33 @@ class DecisionLog:
         JournalError: the log cannot be read or written.
     """
 
-    def __init__(self, folder: str | Path | None) -> None:
+    def __init__(
+        self, folder: str | Path | None, *, most_bytes: int = 32 * 2**20, kept: int = 4
+    ) -> None:
         self.released: dict[str, Release] = {}
         self.origin_s: float | None = None
         self.boot = ""
+        self._most_bytes = self._limit_bytes = most_bytes
         self._folder = None if folder is None else Path(folder)
-        self._file = None if self._folder is None else self._open(self._folder)
-
-    def _open(self, folder: Path) -> IO[str]:
+        self._files = None if self._folder is None else LogFiles(self._folder, _NAME, kept)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = (folder / _FILE).open("a+", encoding="utf-8")
-        except OSError as error:
-            raise JournalError(f"cannot write {folder / _FILE}: {error.strerror}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            raise StateError(
-                f"another attachment uses {folder}; stop it, or give this one its own folder"
-            ) from error
-        try:
-            file.seek(0)
-            self._replay(file.read().split("\n"))
+            self._replay()
         except BaseException:
-            file.close()
+            self.close()
             raise
-        return file
 
-    def _replay(self, lines: list[str]) -> None:
-        """A last line without an end was cut off by a crash: what it says was not yet done."""
-        for number, line in enumerate(lines[:-1], start=1):
+    def _replay(self) -> None:
+        if self._files is None:
+            return
+        for number, line in enumerate(self._files.lines(), start=1):
             try:
                 self._apply(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
-                if not line.startswith("{") or line.endswith("}"):
-                    where = f"{self._folder}/{_FILE}, line {number}"
-                    raise JournalError(
-                        f"{where}: expected a decision as JSON, got {line[:60]!r}; move the file"
-                        " away, then jobs that are released now count as released by their users"
-                    ) from error
+                raise JournalError(
+                    f"{self._files.path}, line {number}: expected a decision as JSON, got"
+                    f" {line[:60]!r}; move the file away, then jobs that are released now count as"
+                    " released by their users"
+                ) from error
 
     def write(self, event: str, **details: Any) -> None:
         """Make an event durable, and act upon it here.
@@ -101,14 +91,24 @@ class DecisionLog:
             JournalError: it cannot be written.
         """
         record = {"event": event, **details}
-        if self._file is not None:
-            try:
-                self._file.write(json.dumps(record, allow_nan=False) + "\n")
-                self._file.flush()
-                os.fsync(self._file.fileno())
-            except OSError as error:
-                raise JournalError(f"cannot write {self._folder}: {error.strerror}") from error
+        if self._files is not None:
+            self._files.append(_line(record))
         self._apply(record)
+        if self._files is not None and self._files.size() > self._limit_bytes:
+            self._files.begin_anew(map(_line, self._state()))
+            self._limit_bytes = max(self._most_bytes, 2 * self._files.size())
+
+    def _state(self) -> Iterator[dict[str, Any]]:
+        """Events that lead to where we are: how a new file begins."""
+        if self.origin_s is not None:
+            yield {"event": "origin", "at_s": self.origin_s}
+        if self.boot:
+            yield {"event": "boot", "boot": self.boot}
+        for job, each in self.released.items():
+            told = {job: {"nodes": each.nodes, "required": each.required}}
+            yield {"event": "release", "at_s": each.at_s, "jobs": told}
+        if seen := [job for job, each in self.released.items() if each.is_seen]:
+            yield {"event": "seen", "jobs": seen}
 
     def _apply(self, record: dict[str, Any]) -> None:
         event = record["event"]
@@ -142,7 +142,11 @@ class DecisionLog:
 
     def close(self) -> None:
         """Let go of the folder; from now on new jobs are not held."""
-        if self._file is not None and self._folder is not None:
+        if self._files is not None and self._folder is not None:
             (self._folder / _HEARTBEAT).unlink(missing_ok=True)
-            self._file.close()
-            self._file = None
+            self._files.close()
+            self._files = None
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record, allow_nan=False)

@@ -1,7 +1,6 @@
 """The JSON of Slurm 24.11 (data_parser/v0.0.42): `squeue --json`, `scontrol show nodes --json`.
 
-Numbers that may be unset are objects, states are lists. It has never met a running 24.11: see
-"Versions" in docs/slurm.md for what could be checked.
+Numbers that may be unset are objects, states are lists. Recorded from 24.11.5.
 """
 
 from __future__ import annotations
@@ -47,6 +46,11 @@ def _names(value: Any) -> frozenset[str]:
     return frozenset(parts) - {""}
 
 
+def _gres_of(tres: str) -> tuple[Gres, ...]:
+    """GRES among all that is asked for: `-c 2` is `cpu=2` here, cards are `gres/gpu:a100:1`."""
+    return parse_gres(",".join(each for each in tres.split(",") if each.startswith("gres")))
+
+
 def job_of(item: Mapping[str, Any]) -> SlurmJob:
     """One entry of `jobs`."""
     listed = (item.get("array_task_string") or "").partition("%")[0]
@@ -67,9 +71,9 @@ def job_of(item: Mapping[str, Any]) -> SlurmJob:
         tasks=_whole(item["tasks"]),
         memory_per_node_mib=_whole_or_none(item["memory_per_node"]),
         memory_per_cpu_mib=_whole_or_none(item["memory_per_cpu"]),
-        gres_per_node=parse_gres(item["tres_per_node"]),
-        gres_per_job=parse_gres(item["tres_per_job"]),
-        gres_per_task=parse_gres(item["tres_per_task"]),
+        gres_per_node=_gres_of(item["tres_per_node"]),
+        gres_per_job=_gres_of(item["tres_per_job"]),
+        gres_per_task=_gres_of(item["tres_per_task"]),
         is_exclusive="none" in item.get("shared", []) or "true" in item.get("exclusive", []),
         features=item["features"],
         required_nodes=expand_hosts(item["required_nodes"]),

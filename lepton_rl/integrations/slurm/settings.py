@@ -31,6 +31,8 @@ class SlurmSettings(Settings):
             order in which they came.
         base_priority: priorities that we give lie above it; it should lie above those of Slurm's
             own multifactor plugin.
+        log_mib: a decision log that has grown larger is put aside, and a new one begun.
+        log_files: so many of those are kept.
     """
 
     mode: Literal["priority", "placement"] = "priority"
@@ -45,3 +47,5 @@ class SlurmSettings(Settings):
     array_elements: int = Field(default=64, ge=1, le=10_000)
     ranked: int = Field(default=256, ge=1, le=4096)
     base_priority: int = Field(default=1_000_000_000, ge=1, le=2_000_000_000)
+    log_mib: float = Field(default=32.0, ge=0.001, le=65_536)
+    log_files: int = Field(default=4, ge=0, le=1000)

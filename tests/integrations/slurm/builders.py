@@ -80,11 +80,15 @@ class FakeSlurm(SlurmCommands):
     def send(self, lines: Sequence[str]) -> list[str]:
         if self.is_down:
             raise ExecutorError("scontrol did not answer within 20 s; is slurmctld up?")
+        complaints = []
         for position, line in enumerate(lines):
             if position == self.dies_after:
                 raise KeyboardInterrupt
-            self._carry_out(line)
-        return []
+            try:
+                self._carry_out(line)
+            except KeyError as error:
+                complaints.append(f"Invalid job id specified for job {error.args[0]}")
+        return complaints
 
     def _carry_out(self, line: str) -> None:
         self.sent.append(line)

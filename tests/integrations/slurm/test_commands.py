@@ -30,7 +30,7 @@ class Recorded:
         self.stdin = stdin
         if tuple(arguments) == ("scontrol",):
             return 1, "", "Invalid job id specified for job 999\n"
-        files = {"squeue": "squeue-22.05.json", "sinfo": "sinfo-22.05.json"}
+        files = {"squeue": "squeue-22.05.json", "sinfo": "nodes-22.05.json"}
         if arguments[-1] == "--json":
             return 0, (DATA / files[arguments[0]]).read_text(), ""
         if arguments[-1] == "config":
@@ -89,7 +89,7 @@ def path_with_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Programs that answer with what was recorded; scontrol writes down what it is told."""
     scripts = {
         "squeue": f'[ "$1" = --version ] && echo slurm-wlm 22.05.8 || cat {DATA}/squeue-22.05.json',
-        "sinfo": f"cat {DATA}/sinfo-22.05.json",
+        "sinfo": f"cat {DATA}/nodes-22.05.json",
         "scontrol": f'[ "$1" = show ] || cat >> {tmp_path}/told',
     }
     for name, script in scripts.items():

@@ -421,7 +421,10 @@ def test_two_attachments_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_a_cut_off_last_line_does_not_matter_and_a_damaged_one_does(tmp_path: Path) -> None:
     log = tmp_path / "decisions.jsonl"
     log.write_text('{"event": "origin", "at_s": 5}\n{"event": "rel')
-    placing(FakeSlurm(), tmp_path).close()
+    for _ in range(2):  # what comes after it can be read too
+        attachment = placing(FakeSlurm.of(held(1), boot="then"), tmp_path)
+        attachment.round()
+        attachment.close()
     log.write_text("oh\n")
 
     with pytest.raises(JournalError, match=r"decisions\.jsonl, line 1: expected a decision"):

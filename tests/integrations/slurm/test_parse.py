@@ -1,4 +1,4 @@
-"""The version layer. The files of 22.05 were recorded from 22.05.8; those of 24.11 are not."""
+"""The version layer, on files that tests/slurm/record.py got from 22.05.8 and from 24.11.5."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from lepton_rl.integrations.slurm.records import Share, SlurmJob, SlurmNode
 
 DATA = Path(__file__).parent / "data"
 FILES = {
-    "slurm-wlm 22.05.8": ("squeue-22.05.json", "sinfo-22.05.json"),
-    "slurm 24.11.0": (
-        "squeue-24.11-by-hand.json", "nodes-24.11-by-hand.json",
-    ),
-}  # fmt: skip
+    "slurm-wlm 22.05.8": ("squeue-22.05.json", "nodes-22.05.json"),
+    "slurm 24.11.5": ("squeue-24.11.json", "nodes-24.11.json"),
+}
 
 
 def jobs_of(version: str) -> dict[str, SlurmJob]:
@@ -95,22 +93,38 @@ def test_nodes(version: str) -> None:
     assert nodes["gpu1"].gres == (Gres("gpu", "a100", 4),)
     assert (nodes["cpu1"].cpus, nodes["cpu1"].memory_mib) == (16, 64000)
     assert [name for name, node in nodes.items() if not node.is_usable] == ["cpu1"]
-    assert nodes["fpga1"].features == {"fpga", "at_fpga1"}
+    assert nodes["fpga1"].features == {"fpga"}
 
 
 def test_both_versions_tell_the_same() -> None:
     old, new = FILES
 
-    assert jobs_of(old) == jobs_of(new)
+    assert {n: _timeless(each) for n, each in jobs_of(old).items()} == {
+        n: _timeless(each) for n, each in jobs_of(new).items()
+    }
     assert nodes_of(old) == nodes_of(new)
+
+
+def _timeless(job: SlurmJob) -> SlurmJob:
+    """Without what differs from one recording to the next; no memory limit is 0 or None."""
+    memory = job.memory_per_node_mib or None
+    return dataclasses.replace(job, submit_s=0, eligible_s=0, start_s=0, memory_per_node_mib=memory)
+
+
+def test_cpus_for_each_task_are_no_generic_resource() -> None:
+    """`-c 2` is told as `cpu=2` by 24.11, where 22.05 has nothing."""
+    text = (DATA / FILES["slurm 24.11.5"][0]).read_text()
+    assert {each["tres_per_task"] for each in json.loads(text)["jobs"]} >= {"cpu=2", "cpu=4"}
+
+    assert {job.gres_per_task for job in jobs_of("slurm 24.11.5").values()} == {()}
 
 
 @pytest.mark.parametrize("state", ["DOWN", "DRAIN", "NOT_RESPONDING"])
 def test_nodes_that_take_nothing(state: str) -> None:
-    text = (DATA / FILES["slurm 24.11.0"][1]).read_text()
+    text = (DATA / FILES["slurm 24.11.5"][1]).read_text()
     item = json.loads(text)["nodes"][0] | {"state": ["IDLE", state]}
 
-    (node,) = dialect_of("slurm 24.11.0").nodes(json.dumps({"nodes": [item]}))
+    (node,) = dialect_of("slurm 24.11.5").nodes(json.dumps({"nodes": [item]}))
 
     assert not node.is_usable
 
@@ -129,8 +143,8 @@ def test_other_shapes_are_refused(text: str) -> None:
 
 
 def test_later_versions_read_as_24_11() -> None:
-    assert dialect_of("slurm 25.05.2") == dialect_of("slurm 24.11.0")
-    assert dataclasses.is_dataclass(dialect_of("slurm 24.11.0"))
+    assert dialect_of("slurm 25.05.2") == dialect_of("slurm 24.11.5")
+    assert dataclasses.is_dataclass(dialect_of("slurm 24.11.5"))
 
 
 def test_a_job_that_was_cancelled_while_it_ran() -> None:
