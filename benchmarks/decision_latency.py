@@ -4,7 +4,8 @@
 
 Three parts, taken in turn so that all see the same machine: the network alone (ONNX Runtime, one
 thread, bound arrays), from view to decision, and the same behind a guard. Times are microseconds.
-The first decisions of each are not counted.
+The first decisions of each are not counted. Without `--policy`, untrained networks of the usual
+widths (32, 32) are measured: weights do not matter for the time.
 """
 
 from __future__ import annotations
@@ -16,15 +17,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 
 from lepton_rl import Cluster, Node, Scheduler, Task, heuristic, load_policy
 from lepton_rl.core.tables import View
+from lepton_rl.encoding.features import CLUSTER_FEATURES, NODE_FEATURES, TASK_FEATURES
 from lepton_rl.policies.guard import GuardedPolicy, GuardSettings
 from lepton_rl.policies.learned import LearnedPolicy
 
-SIZES = ((64, 16), (256, 1000))
+Network = Literal["priority", "two-tower"]
+SIZES: dict[Network, tuple[tuple[int, int], ...]] = {
+    "priority": ((64, 16), (256, 1000)),
+    "two-tower": ((64, 16), (256, 1000)),
+}
+"""Pending tasks and nodes that each network is measured with."""
 WARM_UP = 20
 
 
@@ -52,10 +60,9 @@ def parts_of(policy: LearnedPolicy, view: View) -> dict[str, Callable[[], object
     policy.decide(view)
     obs = policy.observed
     assert obs is not None
-    inputs = obs.tasks, obs.nodes, obs.cluster, obs.action_mask
     guard = GuardedPolicy(policy, heuristic("fcfs"), GuardSettings(budget_us=1e9))
     return {
-        "network": lambda: policy.artifact.logits(*inputs),
+        "network": policy.artifact.bound_to(obs),
         "decision": lambda: policy.decide(view),
         "guarded decision": lambda: guard.decide(view),
     }
@@ -79,11 +86,28 @@ def measure(parts: dict[str, Callable[[], object]], rounds: int) -> dict[str, di
     }
 
 
-def default_policy(folder: Path) -> Path:
-    """An untrained network of the usual size (32, 32); weights do not matter for the time."""
-    from tests.trained import network, write_policy
+def untrained(network: Network, folder: Path) -> Path:
+    """A policy file with a network of this kind and of the usual widths."""
+    from lepton_rl.agents.config import PPOConfig
+    from lepton_rl.agents.registry import network_of
+    from tests.trained import write_policy
 
-    return write_policy(folder / "policy.onnx", network(hidden=(32, 32)))
+    config = PPOConfig(network=network, hidden=(32, 32))
+    widths = len(TASK_FEATURES), len(NODE_FEATURES), len(CLUSTER_FEATURES), 0
+    return write_policy(folder / f"{network}.onnx", network_of(config, widths))
+
+
+def measure_all(given: Path | None, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Each size of each network, or of the given policy file."""
+    found = {}
+    with TemporaryDirectory() as folder:
+        for network in SIZES if given is None else ("priority",):
+            path = given or untrained(network, Path(folder))
+            for pending, nodes in SIZES[network]:
+                parts = parts_of(load_policy(path), view_of(pending, nodes))
+                name = f"{network if given is None else path.stem} {pending} x {nodes}"
+                found[name] = measure(parts, rounds)
+    return found
 
 
 def main() -> None:
@@ -93,21 +117,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        path = options.policy or default_policy(Path(folder))
-        found = {
-            f"{pending} x {nodes}": measure(
-                parts_of(load_policy(path), view_of(pending, nodes)), options.rounds
-            )
-            for pending, nodes in SIZES
-        }
+    found = measure_all(options.policy, options.rounds)
     if options.json:
         print(json.dumps(found, indent=2))
         return
     for size, parts in found.items():
         for name, times in parts.items():
             figures = "  ".join(f"{key[:-3]} {value:7.1f}" for key, value in times.items())
-            print(f"{size:12}{name:18}{figures}  us")
+            print(f"{size:22}{name:18}{figures}  us")
 
 
 if __name__ == "__main__":

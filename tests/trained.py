@@ -14,7 +14,7 @@ import onnx
 import torch
 
 from lepton_rl.agents.export import export_policy
-from lepton_rl.agents.networks import PriorityNetwork
+from lepton_rl.agents.networks import PriorityNetwork, SchedulingNetwork
 from lepton_rl.agents.vec_env import SchedulingVecEnv
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.encoding.features import (
@@ -142,7 +142,7 @@ def network(seed: int = 0, hidden: tuple[int, ...] = (8, 8)) -> PriorityNetwork:
 
 def write_policy(
     path: Path,
-    model: PriorityNetwork | None = None,
+    model: SchedulingNetwork | None = None,
     observations: dict[str, Any] | None = None,
     **manifest: Any,
 ) -> Path:

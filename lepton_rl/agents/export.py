@@ -63,7 +63,7 @@ class _Masked(nn.Module):
         candidates: Tensor | None = None,
     ) -> Tensor:
         logits: Tensor = self.network(tasks, nodes, cluster, candidates)
-        return torch.where(action_mask, logits, torch.full_like(logits, -torch.inf))
+        return torch.where(action_mask, logits, -torch.inf)
 
 
 def export_policy(

@@ -169,5 +169,8 @@ def _score(layers: nn.Sequential, own: Tensor, context: Tensor, owner: Tensor | 
     shared = functional.linear(context, first.weight[:, width:], first.bias)
     spread = shared.unsqueeze(1) if owner is None else shared.index_select(0, owner)
     hidden = functional.linear(own, first.weight[:, :width]) + spread
+    if owner is None:  # as one matrix, of which ONNX Runtime fuses product, bias and ReLU
+        scores: Tensor = layers[1:](hidden.flatten(0, 1))
+        return scores.view(own.shape[0], -1)
     result: Tensor = layers[1:](hidden)
     return result.squeeze(-1)

@@ -35,7 +35,8 @@ from lepton_rl.encoding.features import (
     SCHEMA_VERSION,
     TASK_FEATURES,
 )
-from lepton_rl.policies.network import Network, session_of
+from lepton_rl.encoding.observation import Observation
+from lepton_rl.policies.network import BoundNetwork, Network, session_of
 
 __all__ = [
     "CANDIDATES",
@@ -182,6 +183,12 @@ class Artifact:
         """
         inputs = (tasks, nodes, cluster, action_mask)
         return self._network.run(inputs if candidates is None else (*inputs, candidates))
+
+    def bound_to(self, obs: Observation) -> BoundNetwork:
+        """`logits` of the one observation in these buffers, whatever is written there."""
+        inputs = (obs.tasks, obs.nodes, obs.cluster, obs.action_mask)
+        more = (obs.candidates,) if self.manifest.choose_nodes else ()
+        return self._network.bound_to((*inputs, *more), obs.action_mask.shape[1])
 
 
 def _inputs_of(manifest: Manifest) -> tuple[str, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lepton_rl.core.policy import Decision, Preempt, Start, Wait
-from lepton_rl.core.rules.backfill import Backfill, undo_choice
+from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import (
     WAIT,
     DispatchRule,
-    decide,
     is_preemption,
+    propose,
     victim_of,
 )
 from lepton_rl.core.rules.orders import Order, PriorityWeights, first_in_order
@@ -75,13 +75,12 @@ class HeuristicPolicy:
         if self.rule.blocking:
             _forget_departed(view, scratch)
         seen, work = self._workspace.ready(view)
-        local = int(decide(seen, work, 0, self.rule))
+        local = int(propose(seen, work, 0, self.rule))
         if local == WAIT:
             return Wait()
         if is_preemption(local):
             return Preempt(int(victim_of(local)))
         row = int(view.status["first_row"][0]) + local
-        undo_choice(seen, work, 0, row)
         gang = int(view.tasks["replicas"][row])
         return Start(local, tuple(scratch.choice["node"][0, :gang].tolist()))
 

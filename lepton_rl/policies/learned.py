@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lepton_rl.core.by_reference import Handle
 from lepton_rl.core.errors import ArtifactError, NotFiniteError
 from lepton_rl.core.policy import Decision, Start, Wait
-from lepton_rl.core.rules.backfill import Backfill, undo_choice
-from lepton_rl.core.rules.dispatch import WAIT, start_head
+from lepton_rl.core.rules.backfill import Backfill
+from lepton_rl.core.rules.dispatch import WAIT, propose_head
 from lepton_rl.core.rules.placement import (
     Place,
     begin_gang,
@@ -34,8 +39,18 @@ from lepton_rl.policies.workspace import Workspace
 __all__ = ["LearnedPolicy", "load_policy"]
 
 _LARGEST_WINDOW = 4096
-_Buffers = tuple[Observation, Observation, EncoderWorkspace]
-"""An observation, the same for compiled functions, and its work space for these."""
+_MOST_SEATS = 32
+"""Sizes of queue and cluster whose buffers are kept; a cluster that grows has ever new ones."""
+
+
+class _Seat(NamedTuple):
+    """Buffers for one observation, and the network bound to them."""
+
+    obs: Observation
+    into: Observation  # the same, as compiled functions take it
+    work: EncoderWorkspace  # of these, for compiled functions
+    logits: Callable[[], NDArray[np.float32]]
+    wait: int  # the action
 
 
 class LearnedPolicy:
@@ -67,7 +82,8 @@ class LearnedPolicy:
         self.place = place if place is not None else Place[_key(manifest.place)]
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
         self.observed: Observation | None = None
-        self._buffers: dict[tuple[int, int, int], _Buffers] = {}
+        self._seats: dict[tuple[int, int, int], _Seat] = {}
+        self._rules = int(self.place), int(self.backfill)
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
 
     def __reduce__(self) -> tuple[type[LearnedPolicy], tuple[Artifact, Place, Backfill]]:
@@ -83,21 +99,24 @@ class LearnedPolicy:
         Raises:
             NotFiniteError: the network gave no finite preference.
         """
-        obs = self.observe(view)
-        slot = self._first_choice(obs)
-        return WAIT if slot == len(obs.window[0]) else int(obs.window[0, slot])
+        seat = self._observe(view)
+        slot = self._first_choice(seat)
+        return WAIT if slot == seat.wait else seat.obs.window.item(slot)
 
     def observe(self, view: View) -> Observation:
         """What the network sees, `(1, ...)`, in a buffer that the next call may overwrite."""
-        obs, into, work = self._buffer(view)
-        may_wait = self.may_wait and int(view.status["num_running"][0]) > 0
-        encode(self._workspace.ready(view)[0], 0, may_wait, into, work)
-        self.observed = obs
-        return obs
+        return self._observe(view).obs
+
+    def _observe(self, view: View) -> _Seat:
+        seat = self._seat(view)
+        may_wait = self.may_wait and view.status["num_running"].item() > 0
+        encode(self._workspace.ready(view)[0], 0, may_wait, seat.into, seat.work)
+        self.observed = seat.obs
+        return seat
 
     def decide(self, view: View) -> Decision:
         """The next decision; see `core.policy.Policy`."""
-        if view.status["num_pending"][0] == 0:
+        if not view.status["num_pending"].item():
             return Wait()
         head = self.head(view)
         if head == WAIT:
@@ -105,14 +124,12 @@ class LearnedPolicy:
         seen, work = self._workspace.ready(view)
         if self.chooses_nodes and has_room_now(seen, 0, head):
             return Start(head, self._nodes_for(view, seen, work, head))
-        local = start_head(seen, work, 0, head, int(self.place), int(self.backfill))
+        local = propose_head(seen, work, 0, head, *self._rules)
         if local == WAIT:
             return Wait()
-        row = int(view.status["first_row"][0]) + local
-        undo_choice(seen, work, 0, row)
-        replicas = int(view.tasks["replicas"][row])
-        choice = self._workspace.fitting(view).choice
-        return Start(local, tuple(choice["node"][0, :replicas].tolist()))
+        replicas = view.tasks["replicas"].item(view.status["first_row"].item() + local)
+        nodes = self._workspace.fitting(view).choice["node"]
+        return Start(local, tuple(nodes[0, :replicas].tolist()))
 
     def _nodes_for(self, view: View, seen: View, work: Scratch, head: int) -> tuple[int, ...]:
         """The node of each replica of a task that has room, one after another."""
@@ -142,42 +159,53 @@ class LearnedPolicy:
         Raises:
             NotFiniteError: the network gave no finite preference.
         """
-        obs = self.observe_nodes(view, local, replica)
-        return self._first_choice(obs) - len(obs.window[0]) - 1
+        seat = self._observe_nodes(view, local, replica)
+        return self._first_choice(seat) - seat.wait - 1
 
     def observe_nodes(self, view: View, local: int, replica: int = 0) -> Observation:
         """What the network sees while it chooses a node, as `observe`; arguments as of `node`."""
-        obs, into, work = self._buffer(view)
-        encode_candidates(self._workspace.ready(view)[0], 0, local, replica, into, work)
-        self.observed = obs
-        return obs
+        return self._observe_nodes(view, local, replica).obs
 
-    def _first_choice(self, obs: Observation) -> int:
+    def _observe_nodes(self, view: View, local: int, replica: int) -> _Seat:
+        seat = self._seat(view)
+        seen, _ = self._workspace.ready(view)
+        encode_candidates(seen, 0, local, replica, seat.into, seat.work)
+        self.observed = seat.obs
+        return seat
+
+    def _first_choice(self, seat: _Seat) -> int:
         """The action that the network likes best.
 
         Raises:
             NotFiniteError: it gave no finite preference.
         """
-        inputs = (obs.tasks, obs.nodes, obs.cluster, obs.action_mask)
-        more = (obs.candidates,) if self.chooses_nodes else ()
-        logits = self.artifact.logits(*inputs, *more)[0]
+        logits = seat.logits()
         action = int(logits.argmax())
-        if not math.isfinite(logits[action]):
+        best = logits.item(action)
+        if not math.isfinite(best):
             raise NotFiniteError(
-                f"policy {self.name!r}: expected a finite logit, got {logits[action]}; the"
-                " observation or the network is not finite"
+                f"policy {self.name!r}: expected a finite logit, got {best}; the observation or"
+                " the network is not finite"
             )
         return action
 
-    def _buffer(self, view: View) -> _Buffers:
-        pending, num_nodes = int(view.status["num_pending"][0]), len(view.nodes.rows)
-        slots = min(_LARGEST_WINDOW, 1 << max(1, (max(pending, 1) - 1).bit_length()))
-        shapes = slots, num_nodes, len(view.nodes.total)
-        if shapes not in self._buffers:
-            obs = empty_observation(1, slots, num_nodes, chooses_nodes=self.chooses_nodes)
-            work = encoder_workspace(view.nodes, 1, slots)
-            self._buffers[shapes] = obs, Handle.standing_for(obs), Handle.standing_for(work)
-        return self._buffers[shapes]
+    def _seat(self, view: View) -> _Seat:
+        pending = view.status["num_pending"].item()
+        slots = min(_LARGEST_WINDOW, 1 << (pending - 1).bit_length()) if pending > 2 else 2
+        shapes = slots, len(view.nodes.rows), len(view.nodes.total)
+        seat = self._seats.get(shapes)
+        return self._new_seat(view, shapes) if seat is None else seat
+
+    def _new_seat(self, view: View, shapes: tuple[int, int, int]) -> _Seat:
+        if len(self._seats) >= _MOST_SEATS:
+            self._seats.clear()
+        slots, num_nodes, _ = shapes
+        obs = empty_observation(1, slots, num_nodes, chooses_nodes=self.chooses_nodes)
+        work = encoder_workspace(view.nodes, 1, slots)
+        into, space = Handle.standing_for(obs), Handle.standing_for(work)
+        seat = _Seat(obs, into, space, self.artifact.bound_to(obs), wait=slots)
+        self._seats[shapes] = seat
+        return seat
 
 
 def load_policy(path: str | Path) -> LearnedPolicy:

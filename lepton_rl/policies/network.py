@@ -11,10 +11,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-__all__ = ["Network", "session_of"]
+__all__ = ["BoundNetwork", "Network", "session_of"]
 
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
-_MOST_BINDINGS = 16
 _OUTPUT = "logits"
 
 Arrays = tuple[NDArray[Any], ...]
@@ -53,19 +52,13 @@ def session_of(model: bytes) -> onnxruntime.InferenceSession:
 class Network:
     """Asks a session for logits.
 
-    Arrays that come a second time are bound to it, with an array for the result: a quarter of the
-    time of a small network goes into handing arrays over. A policy writes its observations into
-    the same buffers, so all its decisions but the first are made so.
-
     Args:
         session: with the output `logits`.
-        inputs: names, in the order in which `run` takes them.
+        inputs: names, in the order in which `run` takes them; the mask of the actions among them.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, inputs: tuple[str, ...]) -> None:
         self._session, self._inputs = session, inputs
-        self._bound: dict[tuple[int, ...], _Binding] = {}
-        self._last: Arrays = ()
 
     def try_run(self, arrays: Arrays, limit_s: float) -> NDArray[np.float32]:
         """Logits of a network that nobody knows yet; it is stopped after `limit_s`.
@@ -86,29 +79,28 @@ class Network:
 
     def run(self, arrays: Arrays) -> NDArray[np.float32]:
         """Logits of these inputs, in an array of their own."""
-        binding = self._bound.get(tuple(map(id, arrays)))
-        if binding is None:
-            return self._first_run(arrays)
-        self._session.run_with_iobinding(binding.io)
-        return binding.logits.copy()
-
-    def _first_run(self, arrays: Arrays) -> NDArray[np.float32]:
         feeds = dict(zip(self._inputs, arrays, strict=True))
         result: NDArray[np.float32] = self._session.run([_OUTPUT], feeds)[0]
-        is_second = len(self._last) == len(arrays) and all(
-            one is other for one, other in zip(arrays, self._last, strict=True)
-        )
-        self._last = arrays
-        if is_second and all(array.flags.c_contiguous for array in arrays):
-            if len(self._bound) >= _MOST_BINDINGS:
-                self._bound.clear()
-            binding = _Binding(self._session, feeds, np.empty_like(result))
-            self._bound[tuple(map(id, arrays))] = binding
         return result
 
+    def bound_to(self, arrays: Arrays, num_actions: int) -> BoundNetwork:
+        """The network for the one observation in these arrays, whatever is written there.
 
-class _Binding:
+        A fifth of the time of a small network goes into handing arrays over, so a policy does it
+        once for each of its buffers.
+
+        Args:
+            arrays: contiguous, with a batch axis of 1.
+            num_actions: logits of one observation.
+        """
+        feeds = dict(zip(self._inputs, arrays, strict=True))
+        return BoundNetwork(self._session, feeds, np.empty((1, num_actions), np.float32))
+
+
+class BoundNetwork:
     """Inputs and output of a session, bound to arrays that it keeps alive."""
+
+    __slots__ = ("_feeds", "_io", "_logits", "_run")
 
     def __init__(
         self,
@@ -116,8 +108,14 @@ class _Binding:
         feeds: dict[str, NDArray[Any]],
         logits: NDArray[np.float32],
     ) -> None:
-        self.feeds, self.logits = feeds, logits
-        self.io = session.io_binding()
+        self._run, self._feeds, self._logits = session.run_with_iobinding, feeds, logits
+        self._io = session.io_binding()
         for name, array in feeds.items():
-            self.io.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        self.io.bind_output(_OUTPUT, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+            assert array.flags.c_contiguous, f"{name} has gaps"
+            self._io.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._io.bind_output(_OUTPUT, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+
+    def __call__(self) -> NDArray[np.float32]:
+        """Logits `(1, actions)` of what the inputs hold now; the next call overwrites them."""
+        self._run(self._io)
+        return self._logits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from itertools import product
 from typing import Any
@@ -17,6 +18,7 @@ from lepton_rl.core.policy import Start, Wait
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.typical import typical_tasks
+from lepton_rl.encoding.observation import Observation
 from lepton_rl.evaluate.learned import LearnedContender
 from lepton_rl.policies.artifact import Artifact, read_artifact
 from lepton_rl.policies.learned import LearnedPolicy, load_policy
@@ -46,6 +48,9 @@ class Fake:
     def logits(self, *inputs: np.ndarray) -> np.ndarray:
         self.asked.append(tuple(each.copy() for each in inputs))
         return np.where(inputs[3], self._logits(*inputs), -np.inf).astype(np.float32)
+
+    def bound_to(self, obs: Observation) -> Callable[[], np.ndarray]:
+        return lambda: self.logits(obs.tasks, obs.nodes, obs.cluster, obs.action_mask)
 
 
 def preferring(sign: float, wait: float = -np.inf) -> Any:
@@ -133,10 +138,16 @@ def test_what_the_network_gives_is_what_torch_gives() -> None:
     class Watched:
         manifest = artifact().manifest
 
-        def logits(self, *inputs: np.ndarray) -> np.ndarray:
-            found = artifact().logits(*inputs)
-            asked.append((tuple(each.copy() for each in inputs), found))
-            return found
+        def bound_to(self, obs: Observation) -> Callable[[], np.ndarray]:
+            ask, inputs = artifact().bound_to(obs), (obs.tasks, obs.nodes, obs.cluster)
+
+            def watched() -> np.ndarray:
+                found = ask()
+                seen = tuple(each.copy() for each in (*inputs, obs.action_mask))
+                asked.append((seen, found.copy()))
+                return found
+
+            return watched
 
     system = Scheduler(pool().cluster, LearnedPolicy(Watched()))  # type: ignore[arg-type]
     system.submit_all(pool())

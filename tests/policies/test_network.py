@@ -1,49 +1,56 @@
-"""Bound arrays give the same logits, bit by bit, and nobody's result is overwritten."""
+"""Bound arrays give the same logits, bit by bit."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lepton_rl.encoding.observation import empty_observation
+from lepton_rl.core.nodes import Cluster, Node
+from lepton_rl.encoding.observation import Observation, empty_observation
 from lepton_rl.policies.artifact import read_artifact
-from tests.trained import random_policy_file
+from lepton_rl.policies.learned import LearnedPolicy
+from tests.builders import Desk, batch_job
+from tests.trained import placing_policy_file, random_policy_file
+
+
+def fill(obs: Observation, rng: np.random.Generator) -> None:
+    for array in (obs.tasks, obs.nodes, obs.cluster, obs.candidates):
+        array[:] = rng.random(array.shape)
+    obs.action_mask[:] = True
+    obs.action_mask[0, rng.integers(obs.action_mask.shape[1])] = False
 
 
 @pytest.mark.parametrize(("slots", "nodes"), [(2, 1), (64, 16), (64, 300)])
-def test_bound_and_plain_runs_are_equal(slots: int, nodes: int) -> None:
-    rng, bound, plain = np.random.default_rng(0), *map(read_artifact, [random_policy_file()] * 2)
-    obs = empty_observation(1, slots, nodes)
-    obs.action_mask[:] = True
-    inputs = obs.tasks, obs.nodes, obs.cluster, obs.action_mask
-    results = []
-    for _ in range(6):
-        for array in inputs[:3]:
-            array[:] = rng.random(array.shape)
-        obs.action_mask[0, rng.integers(slots)] ^= True
-        found, expected = bound.logits(*inputs), plain.logits(*(each.copy() for each in inputs))
-        np.testing.assert_array_equal(found, expected)
-        results.append((found, expected))
-    for found, expected in results:
-        np.testing.assert_array_equal(found, expected)
+@pytest.mark.parametrize("file", [random_policy_file, placing_policy_file])
+def test_bound_and_plain_runs_are_equal(file: Callable[[], Path], slots: int, nodes: int) -> None:
+    artifact = read_artifact(file())
+    chooses = artifact.manifest.choose_nodes
+    buffers = [empty_observation(1, slots, nodes, chooses_nodes=chooses) for _ in range(2)]
+    bound = [artifact.bound_to(obs) for obs in buffers]
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        for obs, ask in zip(buffers, bound, strict=True):
+            fill(obs, rng)
+            inputs = [obs.tasks, obs.nodes, obs.cluster, obs.action_mask]
+            inputs += [obs.candidates] if chooses else []
+
+            np.testing.assert_array_equal(ask(), artifact.logits(*inputs))
 
 
-def test_arrays_in_turn() -> None:
-    """More buffers than are bound at once, and some that cannot be."""
-    artifact, plain = map(read_artifact, [random_policy_file()] * 2)
-    rng = np.random.default_rng(1)
-    buffers = []
-    for slots in range(2, 42):
-        obs = empty_observation(1, slots, 3)
-        obs.action_mask[:] = True
-        for array in (obs.nodes, obs.cluster):
-            array[:] = rng.random(array.shape)
-        wide = rng.random((1, slots, 2 * obs.tasks.shape[2]), np.float32)
-        tasks = wide[:, :, ::2] if slots % 2 else np.ascontiguousarray(wide[:, :, ::2])
-        buffers.append((tasks, obs.nodes, obs.cluster, obs.action_mask))
-    for _ in range(2):
-        for inputs in buffers:
-            for _ in range(3):
-                np.testing.assert_array_equal(
-                    artifact.logits(*inputs), plain.logits(*(each.copy() for each in inputs))
-                )
+def test_buffers_are_bounded_where_the_cluster_keeps_changing() -> None:
+    """Each new size has buffers of its own; a service may run for years."""
+    policy = LearnedPolicy(read_artifact(random_policy_file()))
+    jobs = [batch_job(f"t{i}", 1, 10.0 + i) for i in range(3)]
+    desks = [
+        Desk(Cluster(tuple(Node(f"n{m}", {"cpu": 4}) for m in range(size))), jobs)
+        for size in range(1, 41)
+    ]
+    for desk in desks:
+        desk.submit(*desk.ids)
+    first = [policy.decide(desk.view) for desk in desks]
+
+    assert len(policy._seats) <= 32
+    assert [policy.decide(desk.view) for desk in desks] == first

@@ -14,6 +14,7 @@ from lepton_rl.core.rules.backfill import (
     choose_nodes,
     easy_candidate,
     fixed_shadow_candidate,
+    undo_choice,
 )
 from lepton_rl.core.rules.conservative import conservative_candidate
 from lepton_rl.core.rules.orders import Order, PriorityWeights, first_in_order
@@ -23,7 +24,16 @@ from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.rules.shadow import shadow_pool
 from lepton_rl.core.tables import NO_TASK, View
 
-__all__ = ["WAIT", "DispatchRule", "decide", "is_preemption", "start_head", "victim_of"]
+__all__ = [
+    "WAIT",
+    "DispatchRule",
+    "decide",
+    "is_preemption",
+    "propose",
+    "propose_head",
+    "start_head",
+    "victim_of",
+]
 
 WAIT = -1
 """No task starts now; ask again after the next event."""
@@ -92,6 +102,24 @@ def decide(view: View, scratch: Scratch, b: int, rule: DispatchRule) -> int:
     elif rule.preempt:
         return head
     return start_head(view, scratch, b, head, rule.place, rule.backfill)
+
+
+@compiled
+def propose(view: View, scratch: Scratch, b: int, rule: DispatchRule) -> int:
+    """`decide`, with the pool as it was before: only `scratch.choice` names the nodes."""
+    decision = decide(view, scratch, b, rule)
+    if decision > WAIT:
+        undo_choice(view, scratch, b, view.status[b].first_row + decision)
+    return decision
+
+
+@compiled
+def propose_head(view: View, scratch: Scratch, b: int, head: int, place: int, backfill: int) -> int:
+    """`start_head`, likewise."""
+    local = start_head(view, scratch, b, head, place, backfill)
+    if local != WAIT:
+        undo_choice(view, scratch, b, view.status[b].first_row + local)
+    return local
 
 
 @compiled
