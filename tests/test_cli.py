@@ -801,7 +801,7 @@ def test_protocols_are_listed(call: Callable[..., Output]) -> None:
     code, out, _ = call("protocols")
     assert code == 0
     assert "rlscheduler v1" in out
-    assert "fgd v1" in out
+    assert "fgd v2" in out
     code, out, _ = call("protocols", "--json")
     assert {"heldout", "gpu-training", "requests"} <= {each["name"] for each in json.loads(out)}
 

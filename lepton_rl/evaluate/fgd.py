@@ -37,7 +37,7 @@ __all__ = [
     "published_means",
 ]
 
-FGD_VERSION = 1
+FGD_VERSION = 2
 """Counts up when figures under the name of the protocol would change."""
 
 FGD_SEEDS = 10

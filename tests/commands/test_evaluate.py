@@ -53,7 +53,7 @@ def test_the_packing_protocol_goes_on_and_shares_its_work(
     command = ["evaluate", "--protocol", "fgd", "--data", str(data), "--out", str(out)]
     assert main([*command, "--seeds", "1"]) == 0
     first = capsys.readouterr().out
-    assert "protocol fgd v1" in first
+    assert "protocol fgd v2" in first
     assert first.count("openb_pod_list_default") == 6
     lines = (out / "cells.jsonl").read_text(encoding="utf-8").splitlines()
     (out / "cells.jsonl").write_text("\n".join([*lines[:-2], ""]), encoding="utf-8")
