@@ -801,7 +801,7 @@ def test_protocols_are_listed(call: Callable[..., Output]) -> None:
     code, out, _ = call("protocols")
     assert code == 0
     assert "rlscheduler v1" in out
-    assert "fgd v1" in out
+    assert "fgd v2" in out
     code, out, _ = call("protocols", "--json")
     assert {"heldout", "gpu-training", "requests"} <= {each["name"] for each in json.loads(out)}
 
@@ -811,20 +811,7 @@ def test_protocols_with_traces_of_their_own(call: Callable[..., Output], tmp_pat
         call("evaluate", "--protocol", "fgd", "--data", tmp_path), 2, "no openb_pod_list"
     )
     output = call("evaluate", "--protocol", "requests", "--workload", "quick", "--data", tmp_path)
-    require_refusal(output, 2, "protocol requests brings its own traces")
-
-
-def test_the_packing_protocol_prints_published_means(
-    call: Callable[..., Output], trace_dir: Path, tmp_path: Path
-) -> None:
-    for name in ("openb_pod_list_default.csv.gz", "openb_node_list_gpu_node.csv"):
-        if not (trace_dir / "openb" / name).is_file():
-            pytest.skip(f"no {name}")
-        (tmp_path / name).symlink_to(trace_dir / "openb" / name)
-    code, out, _ = call("evaluate", "--protocol", "fgd", "--data", tmp_path, "--seeds", 1)
-    assert code == 0
-    assert "protocol fgd v1" in out
-    assert out.count("openb_pod_list_default") == 6
+    require_refusal(output, 2, "--workload: protocol requests does not take it: it brings its own")
 
 
 def test_an_episode_is_recorded(call: Callable[..., Output], tmp_path: Path) -> None:

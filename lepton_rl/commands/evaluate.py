@@ -136,6 +136,7 @@ def run_evaluation(
         LeptonError: a file, name or setting is wrong.
     """
     protocol_info(request.protocol)
+    _refuse_unused(request)
     execution = execution or Execution()
     if request.protocol == "scenarios":
         return _on_scenarios(request, execution, as_json=as_json)
@@ -143,7 +144,7 @@ def run_evaluation(
         return _on_traces(request, execution, as_json=as_json)
     environment = environment_for(request.workload or "hpc", request.overrides)
     policies = [load_policy(path) for path in request.policies]
-    named = {spec: _order(spec) for spec in request.heuristics}
+    named = _rules(request.heuristics)
     workload = open_with_log(environment.workload)
     protocol = (
         RLSCHEDULER
@@ -176,28 +177,46 @@ def searching(evaluations: int) -> Hindsight | None:
     return Hindsight(evaluations) if evaluations else None
 
 
-def _on_scenarios(request: EvaluateRequest, execution: Execution, *, as_json: bool) -> str:
-    if request.workload is not None or request.policies or request.hindsight:
-        raise ConfigError(
-            "--protocol scenarios: it brings its own workloads and heuristics, and no search; to"
-            " evaluate a policy in one scenario, use the protocol heldout with --workload and the"
-            " scenario's name"
+def _refuse_unused(request: EvaluateRequest) -> None:
+    """Refuse options that the protocol would silently leave aside.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    protocol = request.protocol
+    if protocol in ("heldout", "rlscheduler"):
+        given: dict[str, object] = {"--windows": request.windows, "--backfill": request.backfill}
+        hint = "its windows and rules are fixed; the protocol heldout has these options"
+        if protocol == "heldout":
+            return
+    else:
+        given = {
+            "--workload": request.workload,
+            "--policy": request.policies,
+            "--heuristic": request.heuristics,
+            "--backfill": request.backfill,
+            "--windows": request.windows,
+            "--hindsight": request.hindsight if protocol not in TRACE_SETS else 0,
+        }
+        hint = (
+            "it brings its own work and heuristics; for other work, or a policy, use the protocol"
+            " heldout with --workload and --policy"
         )
+    for option, value in given.items():
+        if value not in (None, (), 0):
+            raise ConfigError(f"{option}: protocol {protocol} does not take it: {hint}")
+
+
+def _on_scenarios(request: EvaluateRequest, execution: Execution, *, as_json: bool) -> str:
     with execution.runner() as runner:
         return run_scenarios(Bootstrap(seed=request.seed), runner, as_json=as_json)
 
 
 def _on_traces(request: EvaluateRequest, execution: Execution, *, as_json: bool) -> str:
-    if request.workload is not None or request.policies:
-        named = "--workload" if request.workload is not None else "--policy"
-        raise ConfigError(
-            f"{named}: protocol {request.protocol} brings its own traces and heuristics; name the"
-            " folder of the traces with --data"
-        )
     folder = request.data if request.data is not None else Path()
-    if request.protocol == "fgd":
-        return run_packing(folder, request.seeds, as_json=as_json)
     with execution.runner() as runner:
+        if request.protocol == "fgd":
+            return run_packing(folder, request.seeds, runner, as_json=as_json)
         return run_trace_set(
             TRACE_SETS[request.protocol],
             folder,
@@ -257,6 +276,18 @@ def render(evaluation: Evaluation, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(to_json(evaluation), indent=2, allow_nan=False) + "\n"
     return to_text(evaluation)
+
+
+def _rules(specs: Sequence[str]) -> dict[str, DispatchRule]:
+    """Rule by spec.
+
+    Raises:
+        ConfigError: one is named twice, unknown, or has a backfilling of its own.
+    """
+    repeated = [spec for spec in specs if specs.count(spec) > 1]
+    if repeated:
+        raise ConfigError(f"--heuristic {repeated[0]}: named twice; name each once")
+    return {spec: _order(spec) for spec in specs}
 
 
 def _order(spec: str) -> DispatchRule:

@@ -12,16 +12,9 @@ from lepton_rl.core.version import VERSION
 from lepton_rl.evaluate import Bootstrap, Evaluation, evaluate, to_json, to_text
 from lepton_rl.evaluate.catalogue import PROTOCOLS
 from lepton_rl.evaluate.cells import Runner
-from lepton_rl.evaluate.fgd import (
-    FGD_VERSION,
-    PUBLISHED_PLACES,
-    PackingRow,
-    allocated_share,
-    open_pods,
-    pod_lists,
-    published_means,
-)
+from lepton_rl.evaluate.fgd import FGD_VERSION, PackingRow, pod_lists
 from lepton_rl.evaluate.hindsight import Hindsight
+from lepton_rl.evaluate.packing import evaluate_packing
 from lepton_rl.evaluate.trace_sets import TraceSet, find_traces
 from lepton_rl.policies.registry import rule_of
 
@@ -98,25 +91,15 @@ def _rendered(
     return "\n".join(blocks)
 
 
-def run_packing(folder: Path, seeds: int, *, as_json: bool) -> str:
+def run_packing(folder: Path, seeds: int, runner: Runner, *, as_json: bool) -> str:
     """The fgd protocol on every list of pods that is present; returns what goes to stdout.
 
     Raises:
         LeptonError: no list is there, or one is malformed.
     """
     lists = pod_lists(folder)
-    published = published_means(next(iter(lists.values())).parent)
-    rows: list[PackingRow] = []
-    total = len(lists) * len(PUBLISHED_PLACES) * seeds
-    with progress_bar("packing", total) as report:
-        for name, path in lists.items():
-            pods = open_pods(path)
-            for rule, place in PUBLISHED_PLACES.items():
-                shares = []
-                for seed in range(seeds):
-                    shares.append(allocated_share(pods, place, seed))
-                    report(len(rows) * seeds + len(shares), None, f"{name}, {rule}")
-                rows.append(PackingRow(name, rule, tuple(shares), published.get((name, rule))))
+    with progress_bar("packing", None) as report:
+        rows = evaluate_packing(lists, seeds, runner=runner, progress=report)
     return _packing_json(rows, seeds) if as_json else _packing_text(rows, seeds)
 
 

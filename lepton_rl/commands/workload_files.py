@@ -12,7 +12,10 @@ from lepton_rl.core.naming import did_you_mean
 from lepton_rl.core.settings import apply_overrides
 from lepton_rl.workloads.columnar import write_columnar
 from lepton_rl.workloads.csv_table import read_header
+from lepton_rl.workloads.gavel import read_throughputs
 from lepton_rl.workloads.kinds import is_quota_file
+from lepton_rl.workloads.machines import MACHINES_SUFFIX
+from lepton_rl.workloads.node_counts import describe_node_counts, is_node_counts
 from lepton_rl.workloads.node_lists import node_list_of, read_nodes
 from lepton_rl.workloads.quotas import read_quotas
 from lepton_rl.workloads.sources import GENERATORS, describe_cluster, open_workload
@@ -59,17 +62,25 @@ def generate_workload(
 
 
 def side_file_figures(source: str) -> Mapping[str, object] | None:
-    """Figures of a node list or of quotas; None if `source` is neither.
+    """Figures of a file that stands beside traces; None if `source` is no such file.
+
+    That is a node list, quotas, numbers of nodes over time, or Gavel's throughputs.
 
     Raises:
         LeptonError: it is one, and malformed.
     """
     path = Path(source)
+    if source.lower().endswith(MACHINES_SUFFIX):
+        return describe_cluster(read_nodes(path))
+    if source.lower().endswith((".json", ".json.gz")):
+        return {"throughputs": {gpu: len(of) for gpu, of in read_throughputs(path).items()}}
     if not (source.lower().endswith((".csv", ".csv.gz")) and path.is_file()):
         return None
     header = read_header(path)
     if node_list_of(header) is not None:
         return describe_cluster(read_nodes(path))
+    if is_node_counts(header):
+        return describe_node_counts(path)
     return {"quotas": read_quotas(path)} if is_quota_file(header) else None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.naming import did_you_mean
-from lepton_rl.evaluate.cells import Cell, CellResult, Runner, run_cell, run_serially
+from lepton_rl.evaluate.cells import AnyCell, CellResult, Runner, run_serially
 from lepton_rl.evaluate.kept import from_plain, to_plain
 
 __all__ = ["BACKENDS", "check_backend", "open_backend"]
@@ -67,7 +67,7 @@ def _processes(jobs: int) -> Iterator[Runner]:
 
 
 def _in_processes(
-    pool: ProcessPoolExecutor, cells: Sequence[Cell], jobs: int
+    pool: ProcessPoolExecutor, cells: Sequence[AnyCell], jobs: int
 ) -> Iterator[tuple[int, CellResult]]:
     def wait_for(running: Sequence[Future[Any]]) -> Sequence[Future[Any]]:
         return list(wait(running, return_when=FIRST_COMPLETED).done)
@@ -114,15 +114,15 @@ def _ray(jobs: int) -> Iterator[Runner]:
             ray.shutdown()
 
 
-def _plain_cell(cell: Cell) -> dict[str, Any]:
-    """`run_cell` in a worker; what travels back is plain data."""
-    return to_plain(run_cell(cell))
+def _plain_cell(cell: AnyCell) -> dict[str, Any]:
+    """Run a cell in a worker; what travels back is plain data."""
+    return to_plain(cell.run())
 
 
 def _handed_out(
-    cells: Sequence[Cell],
+    cells: Sequence[AnyCell],
     ahead: int,
-    submit: Callable[[Cell], Any],
+    submit: Callable[[AnyCell], Any],
     wait_for: Callable[[list[Any]], Sequence[Any]],
     result_of: Callable[[Any], Any],
 ) -> Iterator[tuple[int, CellResult]]:

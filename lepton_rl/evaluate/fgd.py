@@ -8,20 +8,20 @@ share of all cards.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_rl.core.errors import InputFileError, WorkloadError
+from lepton_rl.core.errors import InputFileError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.core.tables import NO_NODE, NodeTable, Records
 from lepton_rl.core.typical import typical_tasks
 from lepton_rl.sim.linear_packing import pack_linear
 from lepton_rl.sim.packing import pack
+from lepton_rl.workloads.csv_table import number, read_csv, text
 from lepton_rl.workloads.sources import open_workload
 from lepton_rl.workloads.workload import Workload
 
@@ -37,7 +37,7 @@ __all__ = [
     "published_means",
 ]
 
-FGD_VERSION = 1
+FGD_VERSION = 2
 """Counts up when figures under the name of the protocol would change."""
 
 FGD_SEEDS = 10
@@ -45,6 +45,10 @@ FGD_SEEDS = 10
 
 PUBLISHED_FILE = "fgd_expected_summary.csv"
 """Beside the pod lists: the published means, derived from the simulator's expected results."""
+
+_PUBLISHED_COLUMNS = (
+    text("workload"), text("policy"), number("arrived_pct"), number("alloc_pct_mean", most=100),
+)  # fmt: skip
 
 ARRIVED = 1.3
 """GPU requests that arrive over the cluster's cards."""
@@ -188,15 +192,10 @@ def published_means(folder: Path) -> dict[tuple[str, str], float]:
     path = folder / PUBLISHED_FILE
     if not path.is_file():
         return {}
-    means: dict[tuple[str, str], float] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                if float(row["arrived_pct"]) == 100 * ARRIVED:
-                    means[row["workload"], row["policy"]] = float(row["alloc_pct_mean"]) / 100
-            except (KeyError, TypeError, ValueError) as error:
-                raise WorkloadError(
-                    f"{path}, line {number}: expected workload, policy, arrived_pct and"
-                    f" alloc_pct_mean, got {type(error).__name__} {error}"
-                ) from error
-    return means
+    table = read_csv(path, _PUBLISHED_COLUMNS)
+    rows = zip(*(table[column.name].tolist() for column in _PUBLISHED_COLUMNS), strict=True)
+    return {
+        (workload, rule): percent / 100
+        for workload, rule, arrived, percent in rows
+        if arrived == 100 * ARRIVED
+    }

@@ -44,7 +44,7 @@ def with_unit(metric: str, value: float) -> str:
 def change_text(metric: str, difference: PairedDifference) -> str:
     """The relative change in percent, or the difference of the metric where there is none."""
     if difference.relative is None:
-        return f"{difference.difference:+.4g}{_unit(metric)}"
+        return _difference_text(metric, difference.difference)
     return f"{100 * difference.relative:+.1f} %"
 
 
@@ -54,10 +54,16 @@ def interval_text(metric: str, difference: PairedDifference) -> str:
     if relative is not None:
         return f"{100 * relative.low:+.1f} to {100 * relative.high:+.1f} %"
     if absolute is not None:
-        return f"{absolute.low:+.4g} to {absolute.high:+.4g}{_unit(metric)}"
+        low = _difference_text(metric, absolute.low).removesuffix(_unit(metric))
+        return f"{low} to {_difference_text(metric, absolute.high)}"
     return ""
 
 
+def _difference_text(metric: str, value: float) -> str:
+    """A difference of the metric; that of a share in percentage points."""
+    percent = metric_info(metric).unit == "share"
+    return f"{100 * value:+.2f}{_unit(metric)}" if percent else f"{value:+.4g}{_unit(metric)}"
+
+
 def _unit(metric: str) -> str:
-    """Of a difference; that of a share is left as a fraction."""
-    return " s" if metric_info(metric).unit == "s" else ""
+    return {"s": " s", "share": " points"}.get(metric_info(metric).unit, "")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lepton_rl.core.errors import InputFileError
-from lepton_rl.evaluate.cells import Cell, CellResult, Runner, key_of
+from lepton_rl.evaluate.cells import AnyCell, CellResult, Runner
 from lepton_rl.evaluate.figures import known
 from lepton_rl.evaluate.metrics import METRICS, Metrics
 
@@ -40,9 +40,9 @@ class KeptCells:
         """Cells that are kept."""
         return len(self._kept)
 
-    def __call__(self, cells: Sequence[Cell]) -> Iterator[tuple[int, CellResult]]:
+    def __call__(self, cells: Sequence[AnyCell]) -> Iterator[tuple[int, CellResult]]:
         """See `Runner`; kept cells come first."""
-        keys = [key_of(cell) for cell in cells]
+        keys = [cell.key for cell in cells]
         missing = [i for i, key in enumerate(keys) if key not in self._kept]
         for position, key in enumerate(keys):
             if key in self._kept:

@@ -6,12 +6,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.core.compiled import compiled
+from lepton_rl.core.resources import CARD
+from lepton_rl.core.rules.allocation import give_back, retake
 from lepton_rl.core.rules.backfill import choose_nodes
+from lepton_rl.core.rules.node_scores import Place, any_of
 from lepton_rl.core.rules.queueing import arrive, enter_run, leave_queue
 from lepton_rl.core.rules.scratch import Scratch, empty_scratch
 from lepton_rl.core.tables import NodeTable, Records, View, empty_view
 
 __all__ = ["pack"]
+
+_RANDOM = int(Place.RANDOM)
+_FIRST_CARD = 1 << 20
+"""Cards draw other numbers than nodes do."""
+
+
+@compiled
+def _draw_cards(view: View, scratch: Scratch, local: int) -> None:
+    """Put the shares that a task has just taken on any cards that hold them.
+
+    The rules give a share to the fullest card; the published Random draws the card too (the option
+    `-gpusel random` of its simulator).
+    """
+    task, pool, now_us = view.tasks[local], view.pool, view.status[0].now_us
+    devices = view.nodes.card_start.shape[0] - 1
+    for replica in range(task.replicas):
+        m, cards = scratch.choice[0, replica].node, scratch.choice[0, replica].cards
+        give_back(view.tasks, view.nodes, pool, 0, local, m, cards)
+        for device in range(devices):
+            wanted = task.demand[view.nodes.total.shape[0] - devices + device]
+            if not 0 < wanted < CARD:
+                continue
+            best = -1
+            best_draw = 0.0
+            for column in range(view.nodes.card_start[device], view.nodes.card_start[device + 1]):
+                cards &= ~(1 << column)
+                draw = any_of(task.submit_us, now_us, _FIRST_CARD + replica * 64 + column)
+                if pool.card_free[0, m, column] >= wanted and (best < 0 or draw < best_draw):
+                    best = column
+                    best_draw = draw
+            cards |= 1 << best
+        retake(view.tasks, view.nodes, pool, 0, local, m, cards)
+        scratch.choice[0, replica].cards = cards
 
 
 @compiled
@@ -22,6 +58,8 @@ def _pack_all(view: View, scratch: Scratch, place: int) -> None:
         if not choose_nodes(view, scratch, 0, local, place):
             leave_queue(view, 0, local)
             continue
+        if place == _RANDOM:
+            _draw_cards(view, scratch, local)
         for replica in range(view.held.shape[2]):
             view.held[0, local, replica] = scratch.choice[0, replica]
         enter_run(view, 0, local)
@@ -35,7 +73,7 @@ def pack(
     Args:
         tasks: `(N,)` records; times do not matter.
         nodes: idle at first.
-        place: a `Place`.
+        place: a `Place`; RANDOM draws the card of a share too.
         typical: what tasks usually ask for (placement by fragmentation).
 
     Returns:

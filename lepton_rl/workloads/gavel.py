@@ -128,16 +128,30 @@ def read_throughputs(path: Path) -> Throughputs:
     try:
         data = json.loads(read_bytes(path))
         return {
-            str(gpu): {_key(name): _speed(entry) for name, entry in table.items()}
+            str(gpu): {_key(name): _measured(path, gpu, name, of) for name, of in table.items()}
             for gpu, table in data.items()
         }
-    except (ValueError, AttributeError, TypeError, KeyError, SyntaxError, RecursionError) as error:
+    except _MALFORMED as error:
         if isinstance(error, WorkloadError):
             raise
-        raise WorkloadError(
-            f'{path}: expected JSON of GPU type -> "(\'job type\', GPUs)" -> "null" -> steps/s:'
-            f" {' '.join(str(error).split())[:200]}"
-        ) from error
+        raise _malformed(path, error) from error
+
+
+_MALFORMED = (ValueError, AttributeError, TypeError, KeyError, SyntaxError, RecursionError)
+
+
+def _malformed(path: Path, error: Exception, where: str = "") -> WorkloadError:
+    return WorkloadError(
+        f'{path}: expected JSON of GPU type -> "(\'job type\', GPUs)" -> "null" -> steps/s:'
+        f" {where}{' '.join(str(error).split())[:200]}"
+    )
+
+
+def _measured(path: Path, gpu: str, name: str, entry: Mapping[str, Any]) -> float:
+    try:
+        return _speed(entry)
+    except _MALFORMED as error:
+        raise _malformed(path, error, f"{shown(gpu)}, {shown(name)}: ") from error
 
 
 def _key(name: str) -> tuple[str, int]:

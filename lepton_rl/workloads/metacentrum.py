@@ -38,7 +38,8 @@ from lepton_rl.core.errors import WorkloadError
 from lepton_rl.core.settings import Settings
 from lepton_rl.workloads.beside import file_beside
 from lepton_rl.workloads.csv_table import MOST, Column, number, require_fields
-from lepton_rl.workloads.pbs import NodeProperties, NodeRequest, read_node_groups
+from lepton_rl.workloads.machines import read_node_groups
+from lepton_rl.workloads.pbs import NodeProperties, NodeRequest
 from lepton_rl.workloads.task_columns import TaskColumns, build_workload, count
 from lepton_rl.workloads.text_file import read_lines, stem_of
 from lepton_rl.workloads.workload import Workload

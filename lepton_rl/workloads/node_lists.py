@@ -5,6 +5,7 @@ spot2026    node_name, cpu_num (vCPU), gpu_capacity_num (cards), gpu_model: Alib
             spot GPUs, cluster-trace-v2026-spot-gpu; it does not say how much memory a node has
 tiresias    one row: num_switch, num_node_p_switch, num_gpu_p_node, num_cpu_p_node, mem_p_node
             (GB, taken for GiB); each node carries the label of its switch (`switch-0`)
+.machines   groups of equal nodes, tab-separated, of the Alea simulator (`machines`)
 YAML        a cluster as in docs/cluster.md
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from lepton_rl.core.errors import ConfigError, InputFileError, WorkloadError
 from lepton_rl.core.nodes import MAX_CARDS, Cluster, Node
 from lepton_rl.workloads.csv_table import Column, number, read_csv, read_header, text, whole
+from lepton_rl.workloads.machines import MACHINES_SUFFIX, read_node_groups
 
 __all__ = ["NODE_LISTS", "NodeList", "node_list_of", "read_nodes"]
 
@@ -66,6 +68,8 @@ def read_nodes(path: Path) -> Cluster:
     """
     if path.suffix.lower() in {".yaml", ".yml"}:
         return Cluster.from_yaml(path)
+    if path.suffix.lower() == MACHINES_SUFFIX:
+        return _of_groups(path)
     kind = node_list_of(read_header(path))
     if kind is None:
         expected = "; or ".join(
@@ -82,6 +86,16 @@ def read_nodes(path: Path) -> Cluster:
         raise
     except ConfigError as error:
         raise WorkloadError(f"{path}: {error}") from error
+
+
+def _of_groups(path: Path) -> Cluster:
+    return Cluster(
+        tuple(
+            Node(f"{group.cluster}{n}", {"cpu": group.cpus, "memory": group.memory_gib})
+            for group in read_node_groups(path)
+            for n in range(1, group.nodes + 1)
+        )
+    )
 
 
 def node_list_of(header: frozenset[str]) -> NodeList | None:

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
-from lepton_rl.core.checks import shown
-from lepton_rl.core.errors import WorkloadError
 from lepton_rl.core.nodes import Cluster, Node
-from lepton_rl.workloads.text_file import read_lines
+from lepton_rl.workloads.machines import NodeGroup
 
-__all__ = ["NodeGroup", "NodeProperties", "NodeRequest", "read_node_groups"]
+__all__ = ["NodeProperties", "NodeRequest"]
 
-_KIB_PER_GIB = 2**20
 _COUNT = re.compile(r"\d{1,6}")
 _PROCESSORS = re.compile(r"ppn=(\d{1,6}(?:\.\d{1,3})?)")
-
-
-class NodeGroup(NamedTuple):
-    """Equal nodes, a line of a `.machines` file."""
-
-    cluster: str
-    nodes: int
-    cpus: int
-    memory_gib: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +65,6 @@ def _part(text: str) -> tuple[int, float | None, list[str]]:
         elif term and not term.startswith("mem="):
             properties.append(term.removeprefix("host="))
     return nodes, cores, properties
-
-
-def read_node_groups(path: Path) -> Iterator[NodeGroup]:
-    """Groups of a `.machines` file: id, name, nodes, cpus per node, speed, RAM in KB per node.
-
-    Raises:
-        InputFileError: the file cannot be opened.
-        WorkloadError: it is malformed (the line is named).
-    """
-    for line, text in enumerate(read_lines(path, "tab-separated node groups"), start=1):
-        if not text.strip():
-            continue
-        fields = text.split("\t")
-        whole = all(re.fullmatch(r"[1-9]\d{0,6}", each) for each in fields[2:4])
-        if len(fields) != 6 or not whole or not re.fullmatch(r"\d{1,15}", fields[5]):
-            raise WorkloadError(
-                f"{path}, line {line}: expected tab-separated id, name, nodes, cpus per node,"
-                f" speed, RAM in KB per node, got {shown(text)}"
-            )
-        yield NodeGroup(fields[1], int(fields[2]), int(fields[3]), int(fields[5]) / _KIB_PER_GIB)
 
 
 class NodeProperties:

@@ -22,7 +22,7 @@ of as many processors as were in use at once at most: accounting does not say ho
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +46,41 @@ SACCT_SUFFIXES = (".sacct", ".sacct.gz")
 _COLUMNS = ("JobID", "User", "Partition", "Submit", "Start", "End", "TimelimitRaw", "NNodes",
             "AllocCPUS", "AllocTRES")  # fmt: skip
 _TIMES = ("Submit", "Start", "End")
+_NO_LIMIT = {"UNLIMITED", "Partition_Limit", ""}
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)", re.ASCII)
+_CARDS = {"gres/gpu": "gpu", "gres/fpga": "fpga"}
+
+
+def _text(name: str, expected: str, accepts: Callable[[str], bool]) -> Column:
+    return Column(name, expected, accepts, lambda fields: np.array(fields, np.str_))
+
+
+def _is_amount(part: str) -> bool:
+    """Whether a part of AllocTRES can be read, or is of a kind that is not."""
+    name, sign, amount = part.partition("=")
+    is_read = name in {"mem", *_CARDS}
+    return bool(sign) and (not is_read or _MEMORY.fullmatch(amount) is not None)
+
+
 _CHECKED: Mapping[str, Column] = {
     **{name: moment(name) for name in _TIMES},
     "NNodes": whole("NNodes", least=0, most=1_000_000),
     "AllocCPUS": whole("AllocCPUS", least=0, most=1_000_000_000),
+    "TimelimitRaw": _text(
+        "TimelimitRaw",
+        "minutes, UNLIMITED or Partition_Limit",
+        lambda field: field in _NO_LIMIT or bool(re.fullmatch(r"\d{1,9}", field, re.ASCII)),
+    ),
+    "AllocTRES": _text(
+        "AllocTRES",
+        "name=amount joined by commas, such as cpu=2,mem=4G,gres/gpu=1",
+        lambda field: all(_is_amount(part) for part in field.split(",") if part),
+    ),
 }
 _NEVER = {"Unknown", "None", ""}
 _MILLICORES = 1000
 _SECONDS_PER_MINUTE = 60.0
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)", re.ASCII)
 _MIB = {"K": 2**-10, "M": 1.0, "": 1.0, "G": 2.0**10, "T": 2.0**20, "P": 2.0**30}
-_CARDS = {"gres/gpu": "gpu", "gres/fpga": "fpga"}
 
 Floats = NDArray[np.float64]
 
@@ -91,11 +115,11 @@ def read_sacct(path: Path, settings: SacctSettings) -> Workload:
     times = {name: _CHECKED[name].convert([row[name] for row in kept]) for name in _TIMES}
     described = settings.cluster and file_beside(path, settings.cluster, "its nodes", "cluster")
     if described:
-        cluster, demand, replicas = Cluster.from_yaml(described), *_gangs(path, kept)
+        cluster, demand, replicas = Cluster.from_yaml(described), *_gangs(kept)
     else:
         cluster = Cluster.pool(_most_in_use(kept, times))
         demand, replicas = {"cpu": _cpus(kept) * _MILLICORES}, None
-    columns = _columns(path, kept, times, demand, replicas)
+    columns = _columns(kept, times, demand, replicas)
     return build_workload(stem_of(path), cluster, columns, skipped)
 
 
@@ -129,7 +153,6 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _columns(
-    path: Path,
     rows: Sequence[Mapping[str, str]],
     times: Mapping[str, Floats],
     demand: Mapping[str, NDArray[np.int64]],
@@ -139,7 +162,7 @@ def _columns(
         ids=np.array([row["JobID"] for row in rows], np.str_),
         submit_s=times["Submit"] - times["Submit"].min(),
         run_s=times["End"] - times["Start"],
-        requested_s=np.array([_limit_s(path, row) for row in rows], np.float64),
+        requested_s=np.array([_limit_s(row) for row in rows], np.float64),
         waits_s=np.maximum(0.0, times["Start"] - times["Submit"]),
         demand=demand,
         replicas=replicas,
@@ -148,17 +171,10 @@ def _columns(
     )
 
 
-def _limit_s(path: Path, row: Mapping[str, str]) -> float:
+def _limit_s(row: Mapping[str, str]) -> float:
     """0, which stands for the run time, where there was no limit."""
     minutes = row["TimelimitRaw"]
-    if minutes in {"UNLIMITED", "Partition_Limit", ""}:
-        return 0.0
-    if not re.fullmatch(r"\d{1,9}", minutes, re.ASCII):
-        raise WorkloadError(
-            f"{path}, job {row['JobID']}: TimelimitRaw must be minutes, UNLIMITED or"
-            f" Partition_Limit, got {shown(minutes)}"
-        )
-    return int(minutes) * _SECONDS_PER_MINUTE
+    return 0.0 if minutes in _NO_LIMIT else int(minutes) * _SECONDS_PER_MINUTE
 
 
 def _cpus(rows: Sequence[Mapping[str, str]]) -> NDArray[np.int64]:
@@ -175,11 +191,11 @@ def _most_in_use(rows: Sequence[Mapping[str, str]], times: Mapping[str, Floats])
 
 
 def _gangs(
-    path: Path, rows: Sequence[Mapping[str, str]]
+    rows: Sequence[Mapping[str, str]],
 ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Demand of a replica in integer units, and replicas: one for each node of a job."""
     replicas = np.array([max(1, int(float(row["NNodes"]))) for row in rows], np.int64)
-    totals = [_tres(path, row) for row in rows]
+    totals = [_tres(row) for row in rows]
     units = {"cpu": _MILLICORES, "memory": 1, "gpu": CARD, "fpga": CARD}
     demand = {
         kind: np.ceil(np.array([each.get(kind, 0.0) for each in totals]) / replicas).astype(
@@ -191,20 +207,16 @@ def _gangs(
     return {kind: amounts for kind, amounts in demand.items() if amounts.any()}, replicas
 
 
-def _tres(path: Path, row: Mapping[str, str]) -> dict[str, float]:
+def _tres(row: Mapping[str, str]) -> dict[str, float]:
     """`cpu=2,gres/gpu=1,mem=4G` in cores, cards and MiB."""
     found = {"cpu": float(row["AllocCPUS"])}
     for part in filter(None, row["AllocTRES"].split(",")):
         name, _, amount = part.partition("=")
         matched = _MEMORY.fullmatch(amount)
-        if name not in {"mem", *_CARDS}:
-            continue
         if matched is None:
-            raise WorkloadError(
-                f"{path}, job {row['JobID']}: AllocTRES must be name=amount, got {shown(part)}"
-            )
+            continue  # of a kind that is not read: the others have been checked
         if name == "mem":
             found["memory"] = float(matched[1]) * _MIB[matched[2]]
-        else:
+        elif name in _CARDS:
             found[_CARDS[name]] = float(matched[1])
     return found

@@ -14,16 +14,15 @@ Besides these only job id, submit time, wait and status are read (status 2 to 4 
 job whose summary row is in the log too). `Workload.skipped` counts what was dropped or replaced.
 
 The machine is one pool of processors. Its size is the `processors` argument; else MaxProcs of the
-header; else MaxNodes; else the sum of nodes x cpus in a sibling `<name>.machines` file, as in the
-Alea simulator's data sets: tab-separated id, name, nodes, cpus per node, speed, RAM (KB per node).
+header; else MaxNodes; else the sum of nodes x cpus in a sibling `<name>.machines` file (see
+`lepton_rl.workloads.machines`).
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from lepton_rl.core.checks import require_count, shown
 from lepton_rl.core.clock import to_us
 from lepton_rl.core.errors import WorkloadError
+from lepton_rl.workloads.machines import MACHINES_SUFFIX, read_node_groups
 from lepton_rl.workloads.text_file import read_lines
 from lepton_rl.workloads.workload import Workload
 
@@ -152,32 +152,14 @@ def _machine_size(path: Path, lines: Sequence[str]) -> int:
             if found and 1 <= int(found[1]) <= _LARGEST_MACHINE:
                 return int(found[1])
     stem = _stem(path)
-    machines = path.with_name(f"{stem}.machines")
+    machines = path.with_name(f"{stem}{MACHINES_SUFFIX}")
     if machines.is_file():
-        return sum(_machine_processors(machines))
+        return sum(group.nodes * group.cpus for group in read_node_groups(machines))
     raise WorkloadError(
         f"{path}: nothing tells the machine size: the header has no '; MaxProcs: N' or"
         f" '; MaxNodes: N' and there is no {machines.name} beside it; add one of them, or give"
         " the number of processors (processors=N)"
     )
-
-
-def _machine_processors(path: Path) -> Iterator[int]:
-    """Processors of each group of nodes in a `.machines` file."""
-    text = path.read_text(encoding="latin-1")
-    if not text.strip():
-        raise WorkloadError(f"{path}: expected a line a group of nodes, got an empty file")
-    for number, line in enumerate(text.split("\n"), start=1):
-        fields = line.strip("\r").split("\t")
-        if not line.strip():
-            continue
-        counts = fields[2:4]
-        if len(counts) < 2 or not all(re.fullmatch(r"\s*0*[1-9]\d{0,8}\s*", c) for c in counts):
-            raise WorkloadError(
-                f"{path}, line {number}: expected tab-separated id, name, nodes, cpus per node,"
-                f" ... with both counts whole and >= 1, got {shown(line)}"
-            )
-        yield math.prod(int(count) for count in counts)
 
 
 def _stem(path: Path) -> str:

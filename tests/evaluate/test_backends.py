@@ -12,7 +12,7 @@ from lepton_rl.core.errors import ConfigError, InputFileError, StateError
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.evaluate import Comparison, Contender, HeuristicContender, compare
 from lepton_rl.evaluate.backends import open_backend
-from lepton_rl.evaluate.cells import Cell, CellResult, key_of, run_serially
+from lepton_rl.evaluate.cells import AnyCell, Cell, CellResult, run_serially
 from lepton_rl.evaluate.hindsight import Hindsight
 from lepton_rl.evaluate.kept import KeptCells
 from lepton_rl.evaluate.learned import LearnedContender
@@ -86,7 +86,7 @@ class Counting:
     def __init__(self, most: int = 1000) -> None:
         self.count, self.most = 0, most
 
-    def __call__(self, cells: Sequence[Cell]) -> Iterator[tuple[int, CellResult]]:
+    def __call__(self, cells: Sequence[AnyCell]) -> Iterator[tuple[int, CellResult]]:
         for each in run_serially(cells):
             if self.count == self.most:
                 raise KeyboardInterrupt
@@ -134,7 +134,7 @@ def cell(name: str = "fcfs", window: int = 0, backfill: Backfill = Backfill.EASY
 
 def test_keys_tell_cells_apart() -> None:
     others = [cell("sjf"), cell(window=1), cell(backfill=Backfill.NONE)]
-    assert key_of(cell()) == key_of(cell())
-    assert len({key_of(each) for each in [cell(), *others]}) == 4
+    assert cell().key == cell().key
+    assert len({each.key for each in [cell(), *others]}) == 4
     unknown = Cell(Waiting("w", {}), WINDOWS[0], WINDOWS[0].cluster, Backfill.NONE)
-    assert key_of(unknown) == ""
+    assert unknown.key == ""

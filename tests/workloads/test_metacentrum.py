@@ -115,7 +115,9 @@ def test_errors(tmp_path: Path) -> None:
         open_workload(log(tmp_path, row(1, "0:ppn=1")))
     path = log(tmp_path, row(1, "1"))
     write(tmp_path, "log.machines", "0 zewura 2 80 1 529426432")
-    with pytest.raises(WorkloadError, match=r"log\.machines, line 1: expected tab-separated id"):
+    with pytest.raises(
+        WorkloadError, match=r"log\.machines, line 1: expected 6 tab-separated fields"
+    ):
         open_workload(path)
     (tmp_path / "log.machines").unlink()
     with pytest.raises(WorkloadError, match=r"expected its node groups at .*log\.machines"):

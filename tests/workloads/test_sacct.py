@@ -81,9 +81,13 @@ def test_gzip_and_a_line_end_with_a_bar(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("Submit", "Begin", r"line 1: expected a column Submit .* --parsable2"),
-        ("|10|1|4|", "|ten|1|4|", r"job 1: TimelimitRaw must be minutes, .* 'ten'"),
+        ("|10|1|4|", "|ten|1|4|", r"line 2: field 7 \(TimelimitRaw\) must be minutes, .* 'ten'"),
         ("|10|1|4|", "|10|one|4|", r"line 2: field 8 \(NNodes\) must be a whole number"),
-        ("mem=8G,node=1|COMPLETED\n1.", "mem=?,node=1|COMPLETED\n1.", r"AllocTRES must be name="),
+        (
+            "mem=8G,node=1|COMPLETED\n1.",
+            "mem=?,node=1|COMPLETED\n1.",
+            r"line 2: field 10 \(AllocTRES\) must be name=",
+        ),
         ("08:00:10|2026", "8 o'clock|2026", r"field 5 \(Start\) must be a time"),
         ("|TIMEOUT", "|TIMEOUT|x", r"line 4: expected 11 fields as in the header, got 12"),
     ],

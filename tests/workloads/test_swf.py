@@ -255,12 +255,18 @@ class TestMachineSize:
         assert read_swf(path).cluster.nodes[0].capacity == {"cpu": 56}
 
     @pytest.mark.parametrize(
-        "line", ["0 a 3 16", "0\ta\t3", "0\ta\t3\tx", "0\ta\t0\t4", "0\ta\t-1\t4"]
+        ("line", "message"),
+        [
+            ("0 a 3 16", "expected 6 tab-separated fields"),
+            ("0\ta\t3\tx\t1\t99", r"field 4 \(cpus per node\) must be a whole number"),
+            ("0\ta\t0\t4\t1\t99", r"field 3 \(nodes\) must be a whole number"),
+            ("0\ta\t-1\t4\t1\t99", r"field 3 \(nodes\) must be a whole number"),
+        ],
     )
-    def test_bad_machines_file(self, tmp_path: Path, line: str) -> None:
+    def test_bad_machines_file(self, tmp_path: Path, line: str, message: str) -> None:
         path = write(tmp_path, row(), header=";")
         (tmp_path / "log.machines").write_text(f"\n{line}\n")
-        with pytest.raises(WorkloadError, match=r"log\.machines, line 2: .*nodes, cpus per node"):
+        with pytest.raises(WorkloadError, match=rf"log\.machines, line 2: {message}"):
             read_swf(path)
 
     def test_empty_machines_file(self, tmp_path: Path) -> None:

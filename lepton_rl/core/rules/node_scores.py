@@ -22,6 +22,7 @@ from lepton_rl.core.tables import NodeTable, PoolTable, Records, View
 __all__ = [
     "Place",
     "alignment",
+    "any_of",
     "fragmentation_relief",
     "left_over",
     "mark_device_classes",
@@ -91,7 +92,7 @@ def node_score(
     if place == _FGD:
         return -math.floor(100.0 * fragmentation_relief(view, pool, p, row, m))  # as published
     if place == _RANDOM:
-        return _any(tasks[row].submit_us, view.status[b].now_us, m)
+        return any_of(tasks[row].submit_us, view.status[b].now_us, m)
     return 0.0
 
 
@@ -211,7 +212,8 @@ def fragmentation_relief(view: View, pool: PoolTable, p: int, row: int, m: int) 
 
 
 @compiled
-def _any(submit_us: int, now_us: int, m: int) -> float:
+def any_of(submit_us: int, now_us: int, m: int) -> float:
+    """A number for choice `m`, drawn from a task's submit time and the clock (32 bits)."""
     mixed = _mix(_mix(_mix(_mix(17, submit_us), submit_us >> 32), now_us), m)
     return float(_mix(mixed, now_us >> 32))
 
