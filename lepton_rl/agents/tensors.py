@@ -10,7 +10,7 @@ from lepton_rl.core.tables import NO_TASK
 from lepton_rl.envs.spaces import observed
 from lepton_rl.sim.batch import BatchSimulator
 
-__all__ = ["SimulatorTensors"]
+__all__ = ["SimulatorTensors", "batch_of"]
 
 
 class SimulatorTensors:
@@ -52,20 +52,31 @@ class SimulatorTensors:
             rows: `(B',)` int64, which environments; None for all.
         """
         self.update()
-        window = self.window if rows is None else self.window[rows]
-        owner, slot = (window != NO_TASK).nonzero(as_tuple=True)
-        tasks = self.obs["tasks"][owner if rows is None else rows[owner], slot]
-        whole = {
-            name: each.clone() if rows is None else each[rows]
-            for name, each in self.obs.items()
-            if name != "tasks"
-        }
-        return Batch(
-            tasks,
-            owner,
-            slot,
-            whole["nodes"],
-            whole["cluster"],
-            whole["action_mask"],
-            whole.get("candidates"),
-        )
+        return batch_of(self.obs, self.window, rows)
+
+
+def batch_of(obs: dict[str, Tensor], window: Tensor, rows: Tensor | None) -> Batch:
+    """Observations without their empty slots, copied.
+
+    Args:
+        obs: name -> `(B, ...)`, as in the observation; `action_mask` is bool.
+        window: `(B, Q)` int64, negative where a slot is empty.
+        rows: `(B',)` int64, which environments; None for all.
+    """
+    window = window if rows is None else window[rows]
+    owner, slot = (window != NO_TASK).nonzero(as_tuple=True)
+    tasks = obs["tasks"][owner if rows is None else rows[owner], slot]
+    whole = {
+        name: each.clone() if rows is None else each[rows]
+        for name, each in obs.items()
+        if name != "tasks"
+    }
+    return Batch(
+        tasks,
+        owner,
+        slot,
+        whole["nodes"],
+        whole["cluster"],
+        whole["action_mask"],
+        whole.get("candidates"),
+    )

@@ -12,6 +12,7 @@ tuple, nor change which arrays it names.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -30,7 +31,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 
 from lepton_rl.core.machine_code import symbol_of
 
-__all__ = ["Handle", "by_reference"]
+__all__ = ["OWNERS", "Handle", "Reference", "block_of", "by_reference", "load_field"]
 
 C = TypeVar("C", bound=type)
 N = TypeVar("N")
@@ -40,11 +41,16 @@ _ADDRESS = "_lepton_address"
 
 
 class Reference(types.Type):
-    """Type of a pointer to the fields of a named tuple."""
+    """Type of a pointer to the fields of a named tuple.
 
-    def __init__(self, pointee: Any) -> None:
-        self.pointee = pointee
-        super().__init__(name=f"Reference({pointee})")
+    Args:
+        pointee: the named tuple.
+        is_local: compiled code has written the fields itself, so that they are not fixed.
+    """
+
+    def __init__(self, pointee: Any, is_local: bool = False) -> None:
+        self.pointee, self.is_local = pointee, is_local
+        super().__init__(name=f"{'Local' if is_local else ''}Reference({pointee})")
 
     @property
     def mangling_args(self) -> tuple[str, tuple[int]]:
@@ -70,7 +76,8 @@ class _ReferenceFields(AttributeTemplate):
         if name not in fields:
             return None
         found = reference.pointee.types[fields.index(name)]
-        return Reference(found) if isinstance(found, types.NamedTuple) else found
+        is_nested = isinstance(found, types.NamedTuple)
+        return Reference(found, reference.is_local) if is_nested else found
 
 
 @lower_getattr_generic(Reference)
@@ -80,33 +87,35 @@ def _load_field(context: Any, builder: Any, reference: Any, pointer: Any, name: 
     kind = reference.pointee.types[index]
     if isinstance(kind, types.NamedTuple):
         return field
-    return _load(builder, field, is_array=isinstance(kind, types.Array))
+    is_array = isinstance(kind, types.Array)
+    return load_field(builder, field, is_array=is_array, is_fixed=not reference.is_local)
 
 
-def _load(builder: Any, pointer: Any, *, is_array: bool) -> Any:
+def load_field(builder: Any, pointer: Any, *, is_array: bool, is_fixed: bool) -> Any:
     """The value behind a pointer, part by part, so that LLVM drops what is not used.
 
     Arrays are borrowed: without their owner (the first two fields), so nobody counts references.
-    The fields never change during a call, which LLVM could not know by itself.
+    Fixed fields never change during a call, which LLVM could not know by itself.
     """
     kind = pointer.type.pointee
     if not isinstance(kind, ir.LiteralStructType | ir.ArrayType):
         value = builder.load(pointer)
-        value.set_metadata("invariant.load", builder.module.add_metadata([]))
+        if is_fixed:
+            value.set_metadata("invariant.load", builder.module.add_metadata([]))
         return value
     count = len(kind.elements) if isinstance(kind, ir.LiteralStructType) else kind.count
     value = ir.Constant(kind, ir.Undefined)
     for part in range(count):
-        if is_array and part < _OWNERS:
+        if is_array and part < OWNERS:
             each = ir.Constant(kind.elements[part], None)
         else:
             inner = cgutils.gep_inbounds(builder, pointer, 0, part)
-            each = _load(builder, inner, is_array=False)
+            each = load_field(builder, inner, is_array=False, is_fixed=is_fixed)
         value = builder.insert_value(value, each, part)
     return value
 
 
-_OWNERS = 2
+OWNERS = 2
 """Fields of Numba's array structure that name its owner: meminfo and parent."""
 
 
@@ -182,8 +191,7 @@ class Handle:
             raise TypeError(f"expected a @by_reference tuple, got {type(tables).__name__}")
         self.tables = tables
         self._arrays = _arrays(tables)  # a reference more, by which NumPy knows they are in use
-        words = [word for each in self._arrays for word in _words(each)]
-        self._block = np.array(words, np.int64)
+        self._block = block_of(tables, lambda array: array.ctypes.data)
         self._lepton_address = self._block.ctypes.data
 
     @classmethod
@@ -204,8 +212,24 @@ def _arrays(value: Any) -> list[np.ndarray[Any, Any]]:
     return [value]
 
 
-def _words(array: np.ndarray[Any, Any]) -> list[int]:
+def block_of(
+    tables: Any, address_of: Callable[[np.ndarray[Any, Any]], int]
+) -> np.ndarray[Any, Any]:
+    """The fields that a `Reference` points to, as int64 words.
+
+    Args:
+        tables: a `@by_reference` tuple of arrays and of such tuples.
+        address_of: where the elements of an array are, for who will follow the reference.
+
+    Raises:
+        TypeError: a field is something else.
+    """
+    words = [word for each in _arrays(tables) for word in _words(each, address_of(each))]
+    return np.array(words, np.int64)
+
+
+def _words(array: np.ndarray[Any, Any], address: int) -> list[int]:
     """What Numba's structure of an array holds, in 64-bit words."""
-    owners = [0] * _OWNERS  # nobody counts references to borrowed arrays
+    owners = [0] * OWNERS  # nobody counts references to borrowed arrays
     sizes = [math.prod(array.shape), array.itemsize]
-    return [*owners, *sizes, array.ctypes.data, *array.shape, *array.strides]
+    return [*owners, *sizes, address, *array.shape, *array.strides]

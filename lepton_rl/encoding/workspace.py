@@ -11,7 +11,7 @@ from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.tables import Floats, Ints, NodeTable, Records, pool_dtype
 from lepton_rl.encoding.facts import FACTS_DTYPE, facts_of, num_classes
 
-__all__ = ["NUM_COLUMNS", "EncoderWorkspace", "another_workspace", "encoder_workspace"]
+__all__ = ["NUM_COLUMNS", "SHARED", "EncoderWorkspace", "another_workspace", "encoder_workspace"]
 
 _ROOM_DTYPE = np.dtype(
     [
@@ -21,6 +21,9 @@ _ROOM_DTYPE = np.dtype(
     ],
     align=True,
 )
+SHARED = ("least", "facts", "seen")
+"""Fields of a work space that those for the same buffers share."""
+
 NUM_COLUMNS = 8
 """What the features of a task are made from; see `window`."""
 
@@ -89,6 +92,5 @@ def _least_demand(tasks: Records, num_kinds: int) -> Ints:
 
 def another_workspace(work: EncoderWorkspace) -> EncoderWorkspace:
     """For another thread, which encodes other environments into the same buffers."""
-    shared = ("least", "facts", "seen")
-    own = {name: each.copy() for name, each in work._asdict().items() if name not in shared}
+    own = {name: each.copy() for name, each in work._asdict().items() if name not in SHARED}
     return work._replace(**own)

@@ -30,13 +30,16 @@ from lepton_rl.sim.tables import SimTable
 __all__ = [
     "BatchTable",
     "EpisodeRule",
+    "begin_episode",
     "first_masked",
+    "is_allowed",
     "is_over",
     "reset_episode",
     "settle",
     "step_batch",
     "step_head",
     "step_node",
+    "step_one",
     "step_range",
 ]
 
@@ -144,7 +147,7 @@ def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
 
 
 @compiled
-def _observe(batch: BatchTable, b: int, rule: EpisodeRule) -> None:
+def _observe(batch: BatchTable, work: EncoderWorkspace, b: int, rule: EpisodeRule) -> None:
     """Write the observation of environment `b`; waiting is offered while something can happen.
 
     Once the episode is over, nothing is offered.
@@ -152,10 +155,10 @@ def _observe(batch: BatchTable, b: int, rule: EpisodeRule) -> None:
     sim = batch.sim
     if rule.choose_nodes and sim.progress[b].placing != NO_TASK:
         local, replica = sim.progress[b].placing, sim.progress[b].placed
-        encode_candidates(sim.state, b, local, replica, batch.obs, batch.work)
+        encode_candidates(sim.state, b, local, replica, batch.obs, work)
     else:
         may_wait = rule.may_wait and _is_worth_waiting(sim, b)
-        encode(sim.state, b, may_wait, batch.obs, batch.work)
+        encode(sim.state, b, may_wait, batch.obs, work)
 
 
 @compiled
@@ -163,9 +166,22 @@ def reset_episode(
     batch: BatchTable, b: int, first_row: int, num_tasks: int, rule: EpisodeRule
 ) -> None:
     """Begin an episode and stop at its first decision, which is always asked."""
+    begin_episode(batch, batch.work, b, first_row, num_tasks, rule)
+
+
+@compiled
+def begin_episode(
+    batch: BatchTable,
+    work: EncoderWorkspace,
+    b: int,
+    first_row: int,
+    num_tasks: int,
+    rule: EpisodeRule,
+) -> None:
+    """`reset_episode` with a work space in the place of the batch's own."""
     reset(batch.sim, b, first_row, num_tasks)
     settle(batch.sim, b, rule, False)
-    _observe(batch, b, rule)
+    _observe(batch, work, b, rule)
 
 
 @compiled
@@ -202,14 +218,19 @@ def _settled_reward(sim: SimTable, b: int, rule: EpisodeRule) -> float:
 @compiled
 def first_masked(batch: BatchTable) -> int:
     """The first environment whose action its mask forbids, -1 if there is none."""
-    num_actions = batch.obs.action_mask.shape[1]
     for b in range(batch.actions.shape[0]):
-        if batch.paused[b]:
-            continue
-        action = batch.actions[b]
-        if action < 0 or action >= num_actions or not batch.obs.action_mask[b, action]:
+        if not batch.paused[b] and not is_allowed(batch, b):
             return b
     return -1
+
+
+@compiled
+def is_allowed(batch: BatchTable, b: int) -> bool:
+    """Whether the mask of environment `b` allows its action."""
+    action = batch.actions[b]
+    if action < 0 or action >= batch.obs.action_mask.shape[1]:
+        return False
+    return bool(batch.obs.action_mask[b, action])
 
 
 @compiled
@@ -218,18 +239,22 @@ def step_range(batch: BatchTable, rule: EpisodeRule, first: int, last: int) -> N
 
     Ranges that do not overlap may be stepped at the same time, each with its own work space.
     """
-    slots = batch.obs.window.shape[1]
     for b in range(first, last):
-        if batch.paused[b]:
-            continue
-        action = batch.actions[b]
-        if action > slots:
-            batch.rewards[b] = step_node(batch.sim, b, action - slots - 1, rule)
-        else:
-            head = WAIT if action == slots else batch.obs.window[b, action]
-            batch.rewards[b] = step_head(batch.sim, b, head, rule)
-        batch.terminated[b] = is_over(batch.sim, b)
-        _observe(batch, b, rule)
+        if not batch.paused[b]:
+            step_one(batch, batch.work, b, rule)
+
+
+@compiled
+def step_one(batch: BatchTable, work: EncoderWorkspace, b: int, rule: EpisodeRule) -> None:
+    """Step environment `b`, whose action is allowed, with a work space of its own."""
+    action, slots = batch.actions[b], batch.obs.window.shape[1]
+    if action > slots:
+        batch.rewards[b] = step_node(batch.sim, b, action - slots - 1, rule)
+    else:
+        head = WAIT if action == slots else batch.obs.window[b, action]
+        batch.rewards[b] = step_head(batch.sim, b, head, rule)
+    batch.terminated[b] = is_over(batch.sim, b)
+    _observe(batch, work, b, rule)
 
 
 @compiled

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.compiled import compiled
 from lepton_rl.core.tables import NodeTable, Records, View
@@ -31,7 +29,7 @@ def duration_us(work_us: int, speed: float) -> int:
     """How long work takes on a node of this speed, in whole us; at least 1."""
     if speed == 1.0:
         return max(1, work_us)
-    return max(1, int(np.rint(work_us / speed)))
+    return max(1, round(work_us / speed))
 
 
 @compiled
