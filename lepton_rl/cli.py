@@ -343,7 +343,7 @@ def replay(
     against: Annotated[str, typer.Option(help="A heuristic to compare with.")] = "fcfs",
     backfill: Annotated[str, typer.Option(help="none, easy or conservative; for both.")] = "easy",
     blocks: Annotated[int, typer.Option(min=1, help="Blocks of tasks that are compared.")] = 20,
-    tasks: Annotated[int | None, typer.Option(help="Only the last so many tasks.")] = None,
+    tasks: Annotated[int | None, typer.Option(min=1, help="Only the last so many tasks.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.")] = 0,
     set_: WorkloadSetOption = None,
     json_: JsonOption = False,

@@ -40,7 +40,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     source = folder / "source"  # building leaves things in the folder it builds in
     source.mkdir()
-    for name in ("lepton_rl", "pyproject.toml", "README.md", "CHANGELOG.md"):
+    for name in ("lepton_rl", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"):
         whole = ROOT / name
         if whole.is_dir():
             shutil.copytree(whole, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -76,6 +76,8 @@ def test_both_have_everything_that_is_not_python(built: Path) -> None:
     assert "lepton_rl/policies/shipped/hpc.onnx" in wanted
     assert sorted(wanted - in_wheel) == []
     assert sorted(wanted - in_sdist) == []
+    assert "LICENSE" in in_sdist
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)
 
 
 def test_there_is_no_torch(installed: Path, tmp_path: Path) -> None:

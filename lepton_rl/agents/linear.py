@@ -83,7 +83,7 @@ class LinearWeights:
 
     @classmethod
     def of(cls, flat: Floats) -> LinearWeights:
-        """What `flat` makes one array of; without the nodes' part, those are 0."""
+        """From what `flat` returns, `(D,)`; where it has no nodes, their weights are 0."""
         shape = len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES)
         nodes = np.zeros(len(NODE_SCORE_FEATURES))
         of_nodes = flat[shape[0] * shape[1] :]
@@ -91,7 +91,7 @@ class LinearWeights:
         return cls(flat[: shape[0] * shape[1]].reshape(shape).copy(), nodes)
 
     def flat(self, with_nodes: bool) -> Floats:
-        """One array, for a search: tasks row by row, then nodes if they are searched too."""
+        """`(D,)` for a search: tasks row by row, D = F (1 + C), then nodes if wanted, X more."""
         parts = [self.tasks.ravel(), *([self.nodes] if with_nodes else [])]
         return np.concatenate(parts)
 

@@ -115,8 +115,10 @@ def sweep(
     Raises:
         LeptonError: settings that no trial could have.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     base = load_settings(TrainConfig, data, where)
+    for parameter in parameters:
+        _require_possible(parameter, data, where)
+    folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=f"sqlite:///{folder.absolute() / _DATABASE}",
@@ -146,6 +148,23 @@ def sweep(
     best = apply_overrides(data, [f"{name}={value}" for name, value in study.best_params.items()])
     (folder / "best.yaml").write_text(yaml.safe_dump(best, sort_keys=False), encoding="utf-8")
     return study
+
+
+def _require_possible(parameter: Parameter, data: Mapping[str, Any], where: str) -> None:
+    """Refuse a name that is no setting, or values of which neither end is one it may have.
+
+    Raises:
+        ConfigError: what is wrong with the first.
+    """
+    problems = []
+    for value in parameter.choices or (parameter.low, parameter.high):
+        try:
+            load_settings(TrainConfig, apply_overrides(data, [f"{parameter.name}={value}"]), where)
+        except ConfigError as error:
+            problems.append(error)
+        else:
+            return
+    raise problems[0]
 
 
 def _completed(folder: Path, name: str) -> list[optuna.trial.FrozenTrial]:

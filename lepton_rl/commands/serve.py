@@ -144,8 +144,10 @@ def _token(token_file: Path | None) -> str | None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
         return token_file.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise InputFileError(f"cannot read {token_file}: {error}") from error
+    except OSError as error:
+        raise InputFileError(f"cannot read {token_file}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputFileError(f"cannot read {token_file}: expected text, got {error}") from error
 
 
 def _executor_maker(request: ServeRequest) -> Callable[[], Executor]:

@@ -18,10 +18,22 @@ from lepton_rl.core.errors import ConfigError, InputFileError
 from lepton_rl.core.settings import Settings
 from lepton_rl.evaluate.metrics import METRICS
 
-__all__ = ["CARD_VERSION", "Card", "Origin", "Rival", "card_of", "card_problems", "read_card"]
+__all__ = [
+    "CARD_VERSION",
+    "MOST_RIVALS",
+    "Card",
+    "Origin",
+    "Rival",
+    "card_of",
+    "card_problems",
+    "read_card",
+]
 
 CARD_VERSION: Literal[1] = 1
 """Counts up when a field of `Card` changes its meaning or goes away."""
+
+MOST_RIVALS = 12
+"""Heuristics on a card: where each order meets each placement rule there are near a hundred."""
 
 _SAME = 1e-6
 """Relative difference below which a figure of a heuristic counts as the same: rounding only."""
@@ -94,7 +106,8 @@ class Card(Settings):
         figures: of the policy over all windows.
         per_window: headline figure of the policy in each window, `(W,)`.
         best_per_window: the same of the best heuristic, which is the first of `rivals`.
-        rivals: all heuristics, best first.
+        rivals: the best heuristics, best first, at most `MOST_RIVALS`.
+        num_heuristics: that were compared; None where `rivals` are all of them.
         limit: headline figure of the best schedule that a search in hindsight has found, if one
             was made.
         verdict: one sentence.
@@ -114,6 +127,7 @@ class Card(Settings):
     per_window: tuple[float, ...]
     best_per_window: tuple[float, ...]
     rivals: tuple[Rival, ...]
+    num_heuristics: int | None = None
     limit: float | None
     verdict: str
 
@@ -157,7 +171,8 @@ def card_of(origin: Origin, document: Mapping[str, Any], policy: str) -> Card:
         figures=ours["figures"],
         per_window=tuple(ours["per_window"][headline]),
         best_per_window=tuple(heuristics[0]["per_window"][headline]),
-        rivals=tuple(_rival(each, pairs[each["name"]]) for each in heuristics),
+        rivals=tuple(_rival(each, pairs[each["name"]]) for each in heuristics[:MOST_RIVALS]),
+        num_heuristics=len(heuristics),
         limit=limits[0] if limits else None,
         verdict=setting["verdict"],
     )

@@ -105,6 +105,9 @@ def _figures(card: Card) -> Iterator[str]:
     for rival in card.rivals:
         change = change_of(rival, card.headline)
         yield f"| {rival.name} | {_cells(card, rival.figures)} | {change} |"
+    if card.num_heuristics is not None and card.num_heuristics > len(card.rivals):
+        yield ""
+        yield f"The table has the best {len(card.rivals)} of {card.num_heuristics} heuristics."
     if card.limit is not None:
         yield ""
         yield (

@@ -82,12 +82,14 @@ def write_columnar(workload: Workload, path: str | Path) -> None:
     """Write a workload with its cluster; a file of this name is replaced, never half-written.
 
     Raises:
-        ConfigError: the name does not end in .npz, or its folder is missing.
+        ConfigError: the name does not end in .npz, is that of a folder, or its folder is missing.
         OSError: it cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != COLUMNAR_SUFFIX:
         raise ConfigError(f"{path}: expected a name that ends in {COLUMNAR_SUFFIX}; rename it")
+    if path.is_dir():
+        raise ConfigError(f"{path}: expected a file, this is a folder; choose another name")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: expected a folder {path.parent}, there is none; make it first")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

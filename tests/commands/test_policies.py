@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,18 +11,27 @@ import pytest
 import yaml
 
 from lepton_rl.cli import main
-from lepton_rl.commands.inputs import raw_config
+from lepton_rl.commands.inputs import is_trace, raw_config
 from lepton_rl.commands.policies import check_policy, shipped_card
 from lepton_rl.evaluate.card_text import card_markdown
 from lepton_rl.policies import shipped
 from lepton_rl.policies.learned import load_policy
 from lepton_rl.policies.shipped import card_path, shipped_policies
+from lepton_rl.workloads.scenarios.registry import SCENARIOS
 
 NAMES = shipped_policies()
 
 
-def test_hpc_is_shipped() -> None:
-    assert "hpc" in NAMES
+def test_one_is_shipped_for_each_kind_of_cluster() -> None:
+    assert {"hpc", "gpu-cluster", *SCENARIOS} <= set(NAMES)
+
+
+def measurable(name: str) -> str:
+    """The name, unless the trace that its workload is read from is not here."""
+    source = raw_config(shipped_card(name).origin.config)["environment"]["workload"]["source"]
+    if is_trace(source) and not Path(os.environ.get("LEPTON_DATA", ""), source).is_file():
+        pytest.skip(f"needs {source}; set LEPTON_DATA to the folder that holds it")
+    return name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,7 +51,7 @@ def test_policy_card_page_and_configuration_belong_together(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_few_windows_bear_the_card_out(name: str) -> None:
-    text, holds = check_policy(name, 3, as_json=False)
+    text, holds = check_policy(measurable(name), 2, as_json=False)
 
     assert holds, text
 
@@ -49,7 +59,7 @@ def test_a_few_windows_bear_the_card_out(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_all_windows_bear_the_card_out(name: str) -> None:
-    text, holds = check_policy(name, None, as_json=False)
+    text, holds = check_policy(measurable(name), None, as_json=False)
 
     assert holds, text
 
@@ -120,7 +130,7 @@ def test_publish_wants_enough_windows_and_writes_nothing_before(
     [
         (["export", "nowhere"], "expected the folder of `lepton-rl train`"),
         (["policies", "publish", "nowhere", "--name", "hpc"], "expected the folder of"),
-        (["simulate", "--workload", "quick", "--policy", "nope"], "shipped policies: hpc"),
+        (["simulate", "--workload", "quick", "--policy", "nope"], "shipped policies: "),
         (["simulate", "--workload", "quick", "--tasks", "0"], "--tasks 0: expected 1 to 10000"),
         (["workload", "generate", "nowhere/a.npz"], "expected a folder nowhere"),
     ],
@@ -131,3 +141,8 @@ def test_messages_say_what_is_right(
 ) -> None:
     assert main(arguments) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_policies_are_small() -> None:
+    assert all(card_path(name).with_suffix(".onnx").stat().st_size < 200_000 for name in NAMES)
+    assert all(card_path(name).stat().st_size < 40_000 for name in NAMES)

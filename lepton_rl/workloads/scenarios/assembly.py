@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,15 @@ from lepton_rl.core.tasks import Task
 from lepton_rl.workloads.record_codes import write_codes
 from lepton_rl.workloads.workload import Workload
 
-__all__ = ["Draws", "ScenarioConfig", "assemble", "copies", "lognormal", "span_of_load", "template"]
+__all__ = [
+    "Draws",
+    "ScenarioConfig",
+    "assemble",
+    "lognormal",
+    "machines",
+    "span_of_load",
+    "template",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -114,9 +122,18 @@ def template(name: str, task_class: str, **traits: object) -> Task:
     return Task(name, demand, 1.0, task_class=task_class, **traits)  # type: ignore[arg-type]
 
 
-def copies(node: Node, count: int) -> tuple[Node, ...]:
-    """`count` machines like `node`, with its name and a number."""
-    return tuple(replace(node, name=f"{node.name}-{number}") for number in range(count))
+def machines(kinds: Iterable[tuple[Node, int]], scale: int) -> tuple[Node, ...]:
+    """Of each kind so many machines, `scale` times as many in all; names get a number.
+
+    Args:
+        kinds: a machine and how many there are like it.
+        scale: >= 1.
+    """
+    return tuple(
+        replace(node, name=f"{node.name}-{number}")
+        for node, count in kinds
+        for number in range(count * scale)
+    )
 
 
 def lognormal(

@@ -28,8 +28,8 @@ from lepton_rl.workloads.scenarios.assembly import (
     Draws,
     ScenarioConfig,
     assemble,
-    copies,
     lognormal,
+    machines,
     span_of_load,
     template,
 )
@@ -72,7 +72,7 @@ def _zone(name: str, scale: int) -> tuple[Node, ...]:
         f"{name}-filter", {"cpu": 2, "memory": 4, "fpga": 1}, "Kria", labels,
         idle_watts=5, peak_watts=15,
     )  # fmt: skip
-    return (*copies(gateway, 2 * scale), *copies(box, scale), *copies(kria, scale))
+    return machines(((gateway, 2), (box, 1), (kria, 1)), scale)
 
 
 def _cluster(scale: int) -> Cluster:
@@ -82,7 +82,7 @@ def _cluster(scale: int) -> Cluster:
         {"": 1.5, "video": 0.5}, idle_watts=120, peak_watts=350,
     )  # fmt: skip
     zones = [node for zone in ZONES for node in _zone(zone, scale)]
-    return Cluster((*zones, *copies(cloud, 2 * scale)))
+    return Cluster((*zones, *machines(((cloud, 2),), scale)))
 
 
 _SORTS = (

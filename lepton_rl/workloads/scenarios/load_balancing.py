@@ -21,8 +21,8 @@ from lepton_rl.workloads.scenarios.assembly import (
     Draws,
     ScenarioConfig,
     assemble,
-    copies,
     lognormal,
+    machines,
     span_of_load,
     template,
 )
@@ -65,7 +65,7 @@ def _cluster(scale: int) -> Cluster:
     t4 = Node("t4", {"cpu": 8, "memory": 64, "gpu": 1}, "T4", idle_watts=70, peak_watts=210)
     u50 = Node("u50", {"cpu": 4, "memory": 16, "fpga": 1}, "U50", idle_watts=50, peak_watts=140)
     kinds = ((old, 4), (new, 4), (t4, 3), (a10, 2), (u50, 1))
-    return Cluster(tuple(n for node, count in kinds for n in copies(node, count * scale)))
+    return Cluster(machines(kinds, scale))
 
 
 _SORTS = (

@@ -26,8 +26,8 @@ from lepton_rl.workloads.scenarios.assembly import (
     Draws,
     ScenarioConfig,
     assemble,
-    copies,
     lognormal,
+    machines,
     span_of_load,
     template,
 )
@@ -70,7 +70,7 @@ def _cluster(scale: int) -> Cluster:
     )
     plain = Node("cpu", {"cpu": 64, "memory": 256}, idle_watts=120, peak_watts=500)
     kinds = ((a100, 2), (v100, 3), (t4, 4), (u250, 1), (plain, 2))
-    return Cluster(tuple(n for node, count in kinds for n in copies(node, count * scale)))
+    return Cluster(machines(kinds, scale))
 
 
 def _training(name: str, cards: float, replicas: int = 1) -> Task:

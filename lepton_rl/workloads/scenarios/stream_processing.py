@@ -26,7 +26,7 @@ from lepton_rl.workloads.scenarios.assembly import (
     Draws,
     ScenarioConfig,
     assemble,
-    copies,
+    machines,
     span_of_load,
     template,
 )
@@ -81,7 +81,7 @@ def _cluster(scale: int) -> Cluster:
     t4 = Node("t4", {"cpu": 8, "memory": 32, "gpu": 1}, "T4", idle_watts=70, peak_watts=200)
     u250 = Node("u250", {"cpu": 8, "memory": 32, "fpga": 2}, "U250", idle_watts=90, peak_watts=300)
     kinds = ((old, 4), (new, 4), (t4, 2), (l4, 1), (u250, 1))
-    return Cluster(tuple(n for node, count in kinds for n in copies(node, count * scale)))
+    return Cluster(machines(kinds, scale))
 
 
 _SORTS = (

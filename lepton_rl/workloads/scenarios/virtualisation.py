@@ -28,8 +28,8 @@ from lepton_rl.workloads.scenarios.assembly import (
     Draws,
     ScenarioConfig,
     assemble,
-    copies,
     lognormal,
+    machines,
     span_of_load,
     template,
 )
@@ -77,7 +77,7 @@ def _zone(name: str, scale: int) -> tuple[Node, ...]:
         idle_watts=180, peak_watts=600,
     )  # fmt: skip
     kinds = ((shared, 3), (pinned, 2), (gpu, 1), (fpga, 1))
-    return tuple(n for node, count in kinds for n in copies(node, count * scale))
+    return machines(kinds, scale)
 
 
 _SORTS = (
