@@ -122,6 +122,8 @@ class EvolutionConfig(Settings):
         windows: training windows that all candidates of a generation schedule.
         step_size: standard deviation of the weights of task features at the start.
         interactions: share of it for products with features of the cluster; 0 leaves them out.
+        holds: reasons to hold a task back, sums of features (`agents.linear`).
+        hold_step: share of the step size for their weights.
         tail_weight: what p95 and longest waits beyond the reference's cost (`fitness.loss`).
     """
 
@@ -129,6 +131,8 @@ class EvolutionConfig(Settings):
     windows: int = Field(default=32, ge=1)
     step_size: float = Field(default=0.3, gt=0)
     interactions: float = Field(default=0.0, ge=0)
+    holds: int = Field(default=0, ge=0, le=64)
+    hold_step: float = Field(default=0.1, gt=0)
     tail_weight: float = Field(default=1.0, ge=0)
 
 
@@ -204,9 +208,6 @@ class TrainConfig(Settings):
 
     @model_validator(mode="after")
     def _evolution_orders_only(self) -> TrainConfig:
-        environment = self.environment
-        if self.method == "evolution" and (environment.choose_nodes or environment.may_wait):
-            raise ValueError(
-                "method evolution orders tasks; it needs choose_nodes and may_wait to be false"
-            )
+        if self.method == "evolution" and self.environment.choose_nodes:
+            raise ValueError("method evolution orders tasks; it needs choose_nodes to be false")
         return self

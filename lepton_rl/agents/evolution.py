@@ -15,7 +15,7 @@ import numpy as np
 
 from lepton_rl.agents.config import EvolutionConfig
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
-from lepton_rl.agents.linear import LINEAR_STARTS, weights_of
+from lepton_rl.agents.linear import LINEAR_STARTS, ScoreWeights, weights_of
 from lepton_rl.agents.natural_evolution import mirrored_draws, moved
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.core.tables import Floats
@@ -30,13 +30,13 @@ class Selected:
     Attributes:
         loss: `fitness.loss` there.
         outcomes: figures of each window.
-        weights: `(F, 1 + C)`.
+        weights: that it was scored by.
         decisions: made on training windows before.
     """
 
     loss: float
     outcomes: Outcomes
-    weights: Floats
+    weights: ScoreWeights
     decisions: int
 
 
@@ -48,7 +48,7 @@ class Generation:
         decisions: made so far on training windows.
         training_loss: mean over the candidates.
         validation_loss: of the mean of the distribution.
-        step_size: mean over the weights.
+        step_size: mean over the weights of task features.
         best: so far.
     """
 
@@ -88,22 +88,25 @@ class Evolution:
         self._reference, self._rng = reference, np.random.default_rng(seed)
         self._starts = validation_starts
         self._goal = validation.under_rule(reference, validation_starts)
-        found = {name: self._validated(weights_of(named)) for name, named in LINEAR_STARTS.items()}
+        found = {
+            name: self._validated(weights_of(named, config.holds))
+            for name, named in LINEAR_STARTS.items()
+        }
         self.start = min(found, key=lambda name: found[name].loss)
         self.best = found[self.start]
-        self._mean = self.best.weights.copy()
-        self._sigma = np.full(self._mean.shape, config.step_size)
-        self._sigma[:, 1:] *= config.interactions
+        self._mean = self.best.weights.flat()
+        self._sigma = _first_steps(config, self.best.weights).flat()
 
     def run(self, decisions: int, report: Callable[[Generation], None]) -> Selected:
         """Evolve until about so many decisions have been made on training windows."""
         while self._training.decisions < decisions:
             training_loss = self._generation()
-            here = self._validated(self._mean)
+            here = self._validated(self.best.weights.like(self._mean))
             if here.loss < self.best.loss:
                 self.best = here
             moment = self._training.decisions, training_loss, here.loss
-            report(Generation(*moment, float(self._sigma[:, 0].mean()), self.best))
+            steps = self.best.weights.like(self._sigma)
+            report(Generation(*moment, float(steps.linear[:, 0].mean()), self.best))
         return self.best
 
     def _generation(self) -> float:
@@ -112,15 +115,23 @@ class Evolution:
         starts = [episodes.draw(self._rng) for _ in range(self._config.windows)]
         goal = self._training.under_rule(self._reference, starts)
         noise = mirrored_draws(self._rng, self._config.pairs, self._mean.shape)
-        losses = np.array([self._loss(self._mean + self._sigma * z, starts, goal) for z in noise])
+        flat = self._mean + self._sigma * noise
+        losses = np.array([self._loss(each, starts, goal) for each in flat])
         self._mean, self._sigma = moved(self._mean, self._sigma, noise, losses)
         return float(losses.mean())
 
-    def _loss(self, weights: Floats, starts: list[int], goal: Outcomes) -> float:
-        outcomes = self._training.under_score(weights, starts)
+    def _loss(self, flat: Floats, starts: list[int], goal: Outcomes) -> float:
+        outcomes = self._training.under_score(self.best.weights.like(flat), starts)
         return loss(outcomes, goal, self._config.tail_weight)
 
-    def _validated(self, weights: Floats) -> Selected:
+    def _validated(self, weights: ScoreWeights) -> Selected:
         outcomes = self._validation.under_score(weights, self._starts)
         value = loss(outcomes, self._goal, self._config.tail_weight)
-        return Selected(value, outcomes, weights.copy(), self._training.decisions)
+        return Selected(value, outcomes, weights, self._training.decisions)
+
+
+def _first_steps(config: EvolutionConfig, weights: ScoreWeights) -> ScoreWeights:
+    """Standard deviations of the first generation, in the shapes of `weights`."""
+    linear = np.full(weights.linear.shape, config.step_size)
+    linear[:, 1:] *= config.interactions
+    return ScoreWeights(linear, np.full(weights.holds.shape, config.step_size * config.hold_step))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lepton_rl.agents.linear import ScoreWeights
 from lepton_rl.core.clock import MICROSECOND
 from lepton_rl.core.errors import StateError
 from lepton_rl.core.rules.dispatch import DispatchRule
@@ -40,14 +41,14 @@ class Outcomes:
 
 
 class Schedules:
-    """Schedules windows of one split, with a linear score or a heuristic.
+    """Schedules windows of one split, with a score or a heuristic.
 
     Args:
         config: of the environment.
         episodes: of the split.
 
     Attributes:
-        decisions: made under linear scores so far.
+        decisions: made under scores so far.
     """
 
     def __init__(self, config: EnvironmentConfig, episodes: Episodes) -> None:
@@ -55,11 +56,13 @@ class Schedules:
         self._simulator = episodes.simulator(config, 1)
         self.decisions = 0
 
-    def under_score(self, weights: Floats, starts: Iterable[int]) -> Outcomes:
-        """Windows at the tasks `starts`, `(W,)`, under a linear score `(F, 1 + C)`."""
+    def under_score(self, weights: ScoreWeights, starts: Iterable[int]) -> Outcomes:
+        """Windows at the tasks `starts`, `(W,)`, under a score."""
         rows = []
         for first_row in starts:
-            self.decisions += self._simulator.play(_ENVIRONMENT, first_row, weights)
+            self.decisions += self._simulator.play(
+                _ENVIRONMENT, first_row, weights.linear, weights.holds
+            )
             rows.append(self._figures(first_row))
         return Outcomes(*np.array(rows).T)
 

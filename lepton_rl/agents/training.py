@@ -23,7 +23,7 @@ from lepton_rl.agents.distributed import Workers, joined
 from lepton_rl.agents.evolving import evolve
 from lepton_rl.agents.export import export_policy
 from lepton_rl.agents.imitation import imitate
-from lepton_rl.agents.linear import LinearNetwork
+from lepton_rl.agents.linear import ScoreNetwork
 from lepton_rl.agents.networks import SchedulingNetwork
 from lepton_rl.agents.ppo import PPO
 from lepton_rl.agents.registry import network_of, widths_of
@@ -150,7 +150,7 @@ def _evolve(
     validator = _validator(config, whole)
     training = Episodes.of(config.environment, whole)
     found = evolve(config, training, validator, _reference_of(config), folder, report)
-    network = LinearNetwork(found.best.weights)
+    network = ScoreNetwork(found.best.weights)
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
     best = Best(float(found.best.outcomes.cost.mean()), found.best.decisions, weights)
     path = folder / "policy.onnx"

@@ -166,29 +166,34 @@ class BatchSimulator:
         if wrong >= 0:
             raise self._refusal(wrong)
 
-    def play(self, b: int, first_row: int, weights: Floats) -> int:
-        """Schedule the episode at task `first_row` with a linear score; see `play_scored`.
+    def play(self, b: int, first_row: int, weights: Floats, holds: Floats) -> int:
+        """Schedule the episode at task `first_row` with a score; see `play_scored`.
 
         Args:
             b: environment; `mean_cost` and the state of the simulation tell what came of it.
             first_row: first task of the episode.
             weights: `(F, 1 + C)`.
+            holds: `(H, 1 + F + C)`.
 
         Returns:
             Decisions made.
 
         Raises:
-            ConfigError: the weights have another shape, or nodes or waiting are to be chosen.
+            ConfigError: the weights have another shape, or nodes are to be chosen.
         """
         expected = self.obs.tasks.shape[2], 1 + self.obs.cluster.shape[1]
-        if weights.shape != expected or self.rule.choose_nodes or self.rule.may_wait:
+        width = sum(expected)
+        if weights.shape != expected or holds.shape[1:] != (width,) or self.rule.choose_nodes:
             raise ConfigError(
-                f"play: expected weights of shape {expected} and an environment that offers neither"
-                f" nodes nor waiting, got shape {weights.shape} and {self.rule}"
+                f"play: expected weights of shape {expected}, holds of (H, {width}) and an"
+                f" environment that offers no nodes, got {weights.shape}, {holds.shape} and"
+                f" {self.rule}"
             )
-        table, mixed = self.table, np.zeros(expected[0])
-        tasks = self.episode_tasks
-        return play_scored(table, b, first_row, tasks, self.rule, weights, mixed)
+        mixed, offsets = np.zeros(expected[0]), np.zeros(len(holds))
+        return play_scored(
+            self.table, b, first_row, self.episode_tasks, self.rule,
+            weights, holds, mixed, offsets,
+        )  # fmt: skip
 
     def step_one(self, action: int) -> None:
         """`step` of a batch of one environment, without a look at what `action` is."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lepton_rl.agents.config import EvolutionConfig, TrainConfig
 from lepton_rl.agents.evolution import Evolution, Generation
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
-from lepton_rl.agents.linear import LINEAR_STARTS, LinearNetwork, weights_of
+from lepton_rl.agents.linear import LINEAR_STARTS, ScoreNetwork, ScoreWeights, weights_of
 from lepton_rl.agents.natural_evolution import utilities
 from lepton_rl.agents.training import train
 from lepton_rl.agents.validation import Validator
@@ -22,6 +22,7 @@ from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.policies.learned import load_policy
 from lepton_rl.policies.spec import rule_of
+from tests.episodes import on_pool, simulator
 from tests.trained import ENVIRONMENT, TRAINING
 
 STARTS = [0, 50, 100, 200]
@@ -47,22 +48,47 @@ def test_linear_starts_schedule_as_the_heuristics_do(order: str, backfill: str) 
     np.testing.assert_array_equal(ours.longest_wait_s, theirs.longest_wait_s)
 
 
-def test_compiled_score_and_network_make_the_same_schedules() -> None:
-    weights = np.random.default_rng(0).normal(size=(len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES)))
-    config = EnvironmentConfig.model_validate(ENVIRONMENT)
+@pytest.mark.parametrize("may_wait", [False, True])
+@pytest.mark.parametrize("num_holds", [0, 3])
+def test_compiled_score_and_network_make_the_same_schedules(num_holds: int, may_wait: bool) -> None:
+    draw = np.random.default_rng(0).normal
+    num_task, num_cluster = len(TASK_FEATURES), len(CLUSTER_FEATURES)
+    weights = ScoreWeights(
+        draw(size=(num_task, 1 + num_cluster)), draw(size=(num_holds, 1 + num_task + num_cluster))
+    )
+    config = EnvironmentConfig.model_validate({**ENVIRONMENT, "may_wait": may_wait})
     validator = Validator(config, Episodes.of(config), 6)
-    metric, _ = validator.run(LinearNetwork(weights))
+    metric, _ = validator.run(ScoreNetwork(weights))
     compiled = Schedules(config, validator.episodes).under_score(weights, validator.starts())
     np.testing.assert_allclose(compiled.cost, metric, rtol=1e-12)
 
 
+def test_weights_survive_being_flat() -> None:
+    weights = weights_of(LINEAR_STARTS["saf"], num_holds=2)
+    again = weights.like(weights.flat() + 1.0)
+    np.testing.assert_array_equal(again.linear, weights.linear + 1.0)
+    np.testing.assert_array_equal(again.holds, weights.holds + 1.0)
+
+
+@pytest.mark.parametrize(("headroom", "starts"), [(0, [0, 0]), (1, [60, 0])])
+def test_a_hold_keeps_the_last_nodes_free_of_long_tasks(headroom: int, starts: list[int]) -> None:
+    """Of 100 processors 97 run something short; only a task of minutes may have one of the rest."""
+    tasks = [(0, 97, 60), (0, 1, 10_000), (0, 1, 30)]
+    sim = simulator(on_pool(100, *tasks), may_wait=True)
+    weights = weights_of(LINEAR_STARTS["saf, backfilling"], headroom)
+    sim.play(0, 0, weights.linear, weights.holds)
+    started_us = sim.sim.first_start_us[0]
+    assert (started_us[1:] / 1_000_000).tolist() == starts
+
+
 def test_schedules_refuse_other_weights_and_other_choices() -> None:
+    wrong = ScoreWeights(np.zeros((3, 1)), np.zeros((0, 4)))
     with pytest.raises(ConfigError, match="expected weights of shape"):
-        schedules().under_score(np.zeros((3, 1)), STARTS)
-    with pytest.raises(ConfigError, match="neither nodes nor waiting"):
-        schedules(may_wait=True).under_score(weights_of(LINEAR_STARTS["saf"]), STARTS)
+        schedules().under_score(wrong, STARTS)
+    with pytest.raises(ConfigError, match="offers no nodes"):
+        schedules(choose_nodes=True).under_score(weights_of(LINEAR_STARTS["saf"]), STARTS)
     settings = {**TRAINING, "method": "evolution"}
-    settings["environment"] = {**ENVIRONMENT, "may_wait": True}
+    settings["environment"] = {**ENVIRONMENT, "choose_nodes": True}
     with pytest.raises(ValidationError, match="method evolution orders tasks"):
         TrainConfig.model_validate(settings)
 
@@ -100,13 +126,13 @@ def test_evolution_keeps_the_best_and_repeats_itself() -> None:
     assert evolution.best.loss <= min(losses)
     assert told[-1].decisions >= 40_000 > told[-2].decisions
     again, _ = evolved(seed=0)
-    np.testing.assert_array_equal(evolution.best.weights, again.best.weights)
+    np.testing.assert_array_equal(evolution.best.weights.flat(), again.best.weights.flat())
     assert not np.array_equal(evolved(seed=1)[1][0].training_loss, told[0].training_loss)
 
 
 def test_without_interactions_the_cluster_does_not_count() -> None:
     evolution, _ = evolved(seed=0)
-    assert not evolution.best.weights[:, 1:].any()
+    assert not evolution.best.weights.linear[:, 1:].any()
 
 
 def test_the_distribution_moves_to_better_orders() -> None:
@@ -118,7 +144,8 @@ def test_the_distribution_moves_to_better_orders() -> None:
 
 def test_a_run_exports_a_policy(tmp_path: Path) -> None:
     settings = {**TRAINING, "method": "evolution", "total_steps": 4000, "reference": "saf"}
-    settings["evolution"] = {"pairs": 2, "windows": 4, "interactions": 0.3}
+    settings["environment"] = {**ENVIRONMENT, "may_wait": True}
+    settings["evolution"] = {"pairs": 2, "windows": 4, "interactions": 0.3, "holds": 2}
     config = TrainConfig.model_validate(settings)
     reports: list[int] = []
     trained = train(config, tmp_path, report=lambda steps, _: reports.append(steps))
