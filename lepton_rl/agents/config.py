@@ -123,6 +123,8 @@ class EvolutionConfig(Settings):
         step_size: standard deviation of the weights of task features at the start.
         interactions: share of it for products with features of the cluster; 0 leaves them out.
         node_step_size: the same of the weights of node features, where nodes are chosen.
+        holds: reasons to hold a task back, sums of features (`agents.linear`).
+        hold_step: share of the step size for their weights.
         tail_weight: what p95 and longest waits beyond the reference's cost (`fitness.loss`).
     """
 
@@ -131,6 +133,8 @@ class EvolutionConfig(Settings):
     step_size: float = Field(default=0.3, gt=0)
     interactions: float = Field(default=0.0, ge=0)
     node_step_size: float = Field(default=0.1, gt=0)
+    holds: int = Field(default=0, ge=0, le=64)
+    hold_step: float = Field(default=0.1, gt=0)
     tail_weight: float = Field(default=1.0, ge=0)
 
 
@@ -203,9 +207,3 @@ class TrainConfig(Settings):
         if rule_of(value).blocking:
             raise ValueError("expected a heuristic of the standard rules, without blocking")
         return value
-
-    @model_validator(mode="after")
-    def _evolution_never_waits(self) -> TrainConfig:
-        if self.method == "evolution" and self.environment.may_wait:
-            raise ValueError("method evolution never waits; it needs may_wait to be false")
-        return self

@@ -89,7 +89,10 @@ class Evolution:
         self._starts = validation_starts
         self._goal = validation.under_rule(reference, validation_starts)
         self._with_nodes = training.chooses_nodes
-        found = {name: self._validated(weights) for name, weights in _starts(self._with_nodes)}
+        found = {
+            name: self._validated(weights)
+            for name, weights in _starts(self._with_nodes, config.holds)
+        }
         self.start = min(found, key=lambda name: found[name].loss)
         self.best = found[self.start]
         self._mean = self.best.weights.flat(self._with_nodes)
@@ -99,11 +102,11 @@ class Evolution:
         """Evolve until about so many decisions have been made on training windows."""
         while self._training.decisions < decisions:
             training_loss = self._generation()
-            here = self._validated(LinearWeights.of(self._mean))
+            here = self._validated(self.best.weights.like(self._mean))
             if here.loss < self.best.loss:
                 self.best = here
             moment = self._training.decisions, training_loss, here.loss
-            step_size = float(LinearWeights.of(self._sigma).tasks[:, 0].mean())
+            step_size = float(self.best.weights.like(self._sigma).tasks[:, 0].mean())
             report(Generation(*moment, step_size, self.best))
         return self.best
 
@@ -113,7 +116,7 @@ class Evolution:
         starts = [episodes.draw(self._rng) for _ in range(self._config.windows)]
         goal = self._training.under_rule(self._reference, starts)
         noise = mirrored_draws(self._rng, self._config.pairs, self._mean.shape)
-        drawn = [LinearWeights.of(self._mean + self._sigma * z) for z in noise]
+        drawn = [self.best.weights.like(self._mean + self._sigma * z) for z in noise]
         losses = np.array([self._loss(weights, starts, goal) for weights in drawn])
         self._mean, self._sigma = moved(self._mean, self._sigma, noise, losses)
         return float(losses.mean())
@@ -131,18 +134,19 @@ class Evolution:
         return Selected(value, outcomes, weights, self._training.decisions)
 
 
-def _starts(with_nodes: bool) -> Iterator[tuple[str, LinearWeights]]:
+def _starts(with_nodes: bool, num_holds: int) -> Iterator[tuple[str, LinearWeights]]:
     """What evolution may begin with, by name."""
     for order, of_tasks in TASK_STARTS.items():
         for place, of_nodes in (NODE_STARTS if with_nodes else {"": {}}).items():
             name = f"{order}; {place}" if place else order
-            yield name, LinearWeights.named(of_tasks, of_nodes)
+            yield name, LinearWeights.named(of_tasks, of_nodes, num_holds)
 
 
 def _step_sizes(config: EvolutionConfig) -> LinearWeights:
     """Standard deviation of each weight at the start."""
-    sizes = LinearWeights.named({})
+    sizes = LinearWeights.named({}, num_holds=config.holds)
     sizes.tasks[:] = config.step_size * config.interactions
     sizes.tasks[:, 0] = config.step_size
+    sizes.holds[:] = config.step_size * config.hold_step
     sizes.nodes[:] = config.node_step_size
     return sizes

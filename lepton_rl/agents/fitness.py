@@ -68,7 +68,7 @@ class Schedules:
         rows = []
         for first_row in starts:
             self.decisions += self._simulator.play(
-                _ENVIRONMENT, first_row, weights.tasks, weights.nodes
+                _ENVIRONMENT, first_row, weights.tasks, weights.nodes, weights.holds
             )
             rows.append(self._figures(first_row))
         return Outcomes(*np.array(rows).T)

@@ -4,6 +4,10 @@ Times, shares and waits stand in the features as logarithms, so a linear score o
 of their powers does: SJF, SAF and WFP3 are points of the space. The features that tell who fits and
 whom a task would delay let a score backfill without a rule. Placement rules are points of the space
 of node scores, and the speed of a node, which no rule reads, is one of its features.
+
+A hold is a weighted sum of the features of a task and of the cluster beside a constant. Where it is
+above 0 it lowers the score of the task steeply, so that the task is held back; where waiting is
+offered, nodes then stay free for tasks to come. One headroom for long tasks is a single hold.
 """
 
 from __future__ import annotations
@@ -19,9 +23,10 @@ from lepton_rl.agents.batch import Batch, Scores
 from lepton_rl.agents.networks import SchedulingNetwork
 from lepton_rl.core.tables import Floats
 from lepton_rl.encoding.features import CLUSTER_FEATURES, TASK_FEATURES
+from lepton_rl.sim.linear_episode import HOLD_SLOPE
 from lepton_rl.sim.linear_score import NODE_SCORE_FEATURES
 
-__all__ = ["NODE_STARTS", "TASK_STARTS", "LinearNetwork", "LinearWeights"]
+__all__ = ["HEADROOM", "NODE_STARTS", "TASK_STARTS", "LinearNetwork", "LinearWeights"]
 
 _SJF = {"requested_time": -1.0}
 _SAF = {"requested_time": -1.0, "share_log": -4 / 6}
@@ -53,47 +58,70 @@ NODE_STARTS = {
 }
 """Weights of `NODE_SCORE_FEATURES` that place as rules do, and two that go by the speed first."""
 
+HEADROOM = {"requested_time": 1.0, "share_left": -3.0, "share": -0.25}
+"""Weights of task features of the hold that a search begins with, beside the constant
+`_HEADROOM_FROM`: above 0 for a task of 3 hours if less than 8 % of the cluster would be left, of 1
+hour if less than 5 %, of 6 minutes or less never; the wider the task, the less is kept."""
+_HEADROOM_FROM, _NEVER = -0.43, -1.0
+
 
 @dataclass(frozen=True, slots=True)
 class LinearWeights:
-    """Weights of the features of tasks and of nodes.
+    """What `sim.linear_episode` scores by.
 
     Attributes:
         tasks: `(F, 1 + C)`; column 0 by itself, 1 + j times cluster feature j.
         nodes: `(X,)` by `NODE_SCORE_FEATURES`; not read where nodes are not chosen.
+        holds: `(H, 1 + F + C)`; a constant, task features, cluster features.
     """
 
     tasks: Floats
     nodes: Floats
+    holds: Floats
 
     @classmethod
     def named(
-        cls, tasks: Mapping[str, float], nodes: Mapping[str, float] | None = None
+        cls,
+        tasks: Mapping[str, float],
+        nodes: Mapping[str, float] | None = None,
+        num_holds: int = 0,
     ) -> LinearWeights:
-        """With these of the features, whatever the cluster is like; others are 0."""
+        """With these of the features, whatever the cluster is like; others are 0.
+
+        Args:
+            tasks: by `TASK_FEATURES`.
+            nodes: by `NODE_SCORE_FEATURES`.
+            num_holds: H; the first is `HEADROOM`, the others never hold anybody.
+        """
         weights = cls(
             np.zeros((len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES))),
             np.zeros(len(NODE_SCORE_FEATURES)),
+            np.zeros((num_holds, 1 + len(TASK_FEATURES) + len(CLUSTER_FEATURES))),
         )
         for name, value in tasks.items():
             weights.tasks[TASK_FEATURES.index(name), 0] = value
         for name, value in (nodes or {}).items():
             weights.nodes[NODE_SCORE_FEATURES.index(name)] = value
+        weights.holds[:, 0] = _NEVER
+        if num_holds:
+            weights.holds[0, 0] = _HEADROOM_FROM
+            for name, value in HEADROOM.items():
+                weights.holds[0, 1 + TASK_FEATURES.index(name)] = value
         return weights
 
-    @classmethod
-    def of(cls, flat: Floats) -> LinearWeights:
-        """From what `flat` returns, `(D,)`; where it has no nodes, their weights are 0."""
-        shape = len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES)
-        nodes = np.zeros(len(NODE_SCORE_FEATURES))
-        of_nodes = flat[shape[0] * shape[1] :]
-        nodes[: len(of_nodes)] = of_nodes
-        return cls(flat[: shape[0] * shape[1]].reshape(shape).copy(), nodes)
-
     def flat(self, with_nodes: bool) -> Floats:
-        """`(D,)` for a search: tasks row by row, D = F (1 + C), then nodes if wanted, X more."""
-        parts = [self.tasks.ravel(), *([self.nodes] if with_nodes else [])]
+        """`(D,)` for a search: tasks and holds row by row, then the nodes if wanted."""
+        parts = [self.tasks.ravel(), self.holds.ravel(), *([self.nodes] if with_nodes else [])]
         return np.concatenate(parts)
+
+    def like(self, flat: Floats) -> LinearWeights:
+        """Weights of these shapes from `flat` of others; without nodes in it, theirs are 0."""
+        ends = self.tasks.size, self.tasks.size + self.holds.size
+        tasks, holds, of_nodes = np.split(flat, ends)
+        nodes = np.zeros(self.nodes.shape)
+        nodes[: len(of_nodes)] = of_nodes
+        shaped = tasks.reshape(self.tasks.shape), nodes, holds.reshape(self.holds.shape)
+        return LinearWeights(*(each.copy() for each in shaped))
 
 
 class LinearNetwork(SchedulingNetwork):
@@ -107,13 +135,15 @@ class LinearNetwork(SchedulingNetwork):
     def __init__(self, weights: LinearWeights, *, chooses_nodes: bool = False) -> None:
         super().__init__()
         self.weights = _parameter(weights.tasks)
+        self.holds = _parameter(weights.holds)
         self.node_weights = _parameter(weights.nodes) if chooses_nodes else None
 
     def forward(
         self, tasks: Tensor, nodes: Tensor, cluster: Tensor, candidates: Tensor | None = None
     ) -> Tensor:
         """See `SchedulingNetwork.forward`; waiting has the logit 0."""
-        scores = (tasks * self._mixed(cluster).unsqueeze(1)).sum(-1)
+        mixed, offsets = self._given(cluster)
+        scores = self._scored(tasks, mixed.unsqueeze(1), offsets.unsqueeze(1))
         parts = [scores, torch.zeros_like(cluster[:, :1])]
         if candidates is not None:
             parts.append(self._placed(nodes, candidates))
@@ -121,14 +151,25 @@ class LinearNetwork(SchedulingNetwork):
 
     def judge(self, batch: Batch) -> Scores:
         """See `SchedulingNetwork.judge`; there is no value network, so values are 0."""
-        scores = (batch.tasks * self._mixed(batch.cluster)[batch.owner]).sum(-1)
+        mixed, offsets = self._given(batch.cluster)
+        scores = self._scored(batch.tasks, mixed[batch.owner], offsets[batch.owner])
         nothing = batch.cluster.new_zeros(batch.rows)
         nodes = None if batch.candidates is None else self._placed(batch.nodes, batch.candidates)
         return Scores(tasks=scores, wait=nothing, nodes=nodes, values=nothing)
 
-    def _mixed(self, cluster: Tensor) -> Tensor:
-        """`(B, F)` weights of the task features, given the cluster."""
-        return self.weights[:, 0] + cluster @ self.weights[:, 1:].T
+    def _given(self, cluster: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights of the task features, `(B, F)`, and the rest of the holds, `(B, H)`."""
+        mixed = self.weights[:, 0] + cluster @ self.weights[:, 1:].T
+        offsets = self.holds[:, 0] + cluster @ self.holds[:, 1 + len(TASK_FEATURES) :].T
+        return mixed, offsets
+
+    def _scored(self, tasks: Tensor, mixed: Tensor, offsets: Tensor) -> Tensor:
+        """Scores `(...)` of tasks `(..., F)`."""
+        scores = (tasks * mixed).sum(-1)
+        if len(self.holds) == 0:
+            return scores
+        held = tasks @ self.holds[:, 1 : 1 + len(TASK_FEATURES)].T + offsets
+        return scores - HOLD_SLOPE * torch.relu(held).sum(-1)
 
     def _placed(self, nodes: Tensor, candidates: Tensor) -> Tensor:
         """`(B, M)` scores of the nodes."""

@@ -167,33 +167,31 @@ class BatchSimulator:
         if wrong >= 0:
             raise self._refusal(wrong)
 
-    def play(self, b: int, first_row: int, task_weights: Floats, node_weights: Floats) -> int:
+    def play(self, b: int, first_row: int, tasks: Floats, nodes: Floats, holds: Floats) -> int:
         """Schedule the episode at task `first_row` with linear scores; see `play_linear`.
 
         Args:
             b: environment; `mean_cost` and the state of the simulation tell what came of it.
             first_row: first task of the episode.
-            task_weights: `(F, 1 + C)`.
-            node_weights: `(X,)`, by `NODE_SCORE_FEATURES`; read where nodes are chosen.
+            tasks: `(F, 1 + C)` weights of task features.
+            nodes: `(X,)`, by `NODE_SCORE_FEATURES`; read where nodes are chosen.
+            holds: `(H, 1 + F + C)`.
 
         Returns:
             Decisions made.
 
         Raises:
-            ConfigError: the weights have another shape, or waiting may be chosen.
+            ConfigError: the weights have another shape.
         """
-        wanted = (
-            (self.obs.tasks.shape[2], 1 + self.obs.cluster.shape[1]),
-            (len(NODE_SCORE_FEATURES),),
-        )
-        got = task_weights.shape, node_weights.shape
-        if got != wanted or self.rule.may_wait:
+        features = self.obs.tasks.shape[2], 1 + self.obs.cluster.shape[1]
+        wanted = features, (len(NODE_SCORE_FEATURES),), (len(holds), sum(features))
+        got = tasks.shape, nodes.shape, holds.shape
+        if got != wanted:
             raise ConfigError(
-                f"play: expected weights of tasks and nodes of shapes {wanted} and an environment"
-                f" that does not offer waiting, got {got} and {self.rule}"
+                f"play: expected weights of tasks, nodes and holds of shapes {wanted}, got {got}"
             )
-        scores, tasks = linear_scores(task_weights, node_weights), self.episode_tasks
-        return play_linear(self.table, b, first_row, tasks, self.rule, scores)
+        scores = linear_scores(tasks, nodes, holds)
+        return play_linear(self.table, b, first_row, self.episode_tasks, self.rule, scores)
 
     def step_one(self, action: int) -> None:
         """`step` of a batch of one environment, without a look at what `action` is."""

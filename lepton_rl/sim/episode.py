@@ -84,10 +84,8 @@ def is_over(sim: SimTable, b: int) -> bool:
 
 @compiled
 def _is_worth_waiting(sim: SimTable, b: int) -> bool:
-    """Whether something will happen that the learner can still answer."""
-    return not is_over(sim, b) and bool(
-        sim.progress[b].next_arrival < sim.progress[b].num_tasks or sim.progress[b].num_ends > 0
-    )
+    """Whether something runs, whose end the learner can answer; of arrivals nobody knows."""
+    return not is_over(sim, b) and sim.progress[b].num_ends > 0
 
 
 @compiled

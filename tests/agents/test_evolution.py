@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from lepton_rl.agents.config import EvolutionConfig, TrainConfig
 from lepton_rl.agents.evolution import Evolution, Generation
@@ -22,6 +22,7 @@ from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.envs.episodes import Episodes
 from lepton_rl.policies.learned import load_policy
 from lepton_rl.policies.spec import rule_of
+from tests.episodes import on_pool, simulator
 from tests.trained import ENVIRONMENT, TRAINING
 
 STARTS = [0, 50, 100, 200]
@@ -47,26 +48,47 @@ def test_linear_starts_schedule_as_the_heuristics_do(order: str, backfill: str) 
     np.testing.assert_array_equal(ours.longest_wait_s, theirs.longest_wait_s)
 
 
-def test_compiled_score_and_network_make_the_same_schedules() -> None:
-    shape = len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES)
-    of_tasks = np.random.default_rng(0).normal(size=shape)
-    weights = LinearWeights(of_tasks, LinearWeights.named({}).nodes)
-    config = EnvironmentConfig.model_validate(ENVIRONMENT)
+@pytest.mark.parametrize("may_wait", [False, True])
+@pytest.mark.parametrize("num_holds", [0, 3])
+def test_compiled_score_and_network_make_the_same_schedules(num_holds: int, may_wait: bool) -> None:
+    draw = np.random.default_rng(0).normal
+    num_task, num_cluster = len(TASK_FEATURES), len(CLUSTER_FEATURES)
+    weights = LinearWeights(
+        draw(size=(num_task, 1 + num_cluster)),
+        LinearWeights.named({}).nodes,
+        draw(size=(num_holds, 1 + num_task + num_cluster)),
+    )
+    config = EnvironmentConfig.model_validate({**ENVIRONMENT, "may_wait": may_wait})
     validator = Validator(config, Episodes.of(config), 6)
     metric, _ = validator.run(LinearNetwork(weights))
     compiled = Schedules(config, validator.episodes).under_score(weights, validator.starts())
     np.testing.assert_allclose(compiled.cost, metric, rtol=1e-12)
 
 
-def test_schedules_refuse_other_weights_and_other_choices() -> None:
-    with pytest.raises(ConfigError, match="expected weights of tasks and nodes"):
-        schedules().under_score(LinearWeights(np.zeros((3, 1)), np.zeros(2)), STARTS)
-    with pytest.raises(ConfigError, match="does not offer waiting"):
-        schedules(may_wait=True).under_score(LinearWeights.named(TASK_STARTS["saf"]), STARTS)
-    settings = {**TRAINING, "method": "evolution"}
-    settings["environment"] = {**ENVIRONMENT, "may_wait": True}
-    with pytest.raises(ValidationError, match="method evolution never waits"):
-        TrainConfig.model_validate(settings)
+def test_weights_survive_being_flat() -> None:
+    weights = LinearWeights.named(TASK_STARTS["saf"], {"relief": 1.0}, num_holds=2)
+    again = weights.like(weights.flat(with_nodes=True) + 1.0)
+    np.testing.assert_array_equal(again.tasks, weights.tasks + 1.0)
+    np.testing.assert_array_equal(again.holds, weights.holds + 1.0)
+    np.testing.assert_array_equal(again.nodes, weights.nodes + 1.0)
+    assert not weights.like(weights.flat(with_nodes=False)).nodes.any()
+
+
+@pytest.mark.parametrize(("headroom", "starts"), [(0, [0, 0]), (1, [60, 0])])
+def test_a_hold_keeps_the_last_nodes_free_of_long_tasks(headroom: int, starts: list[int]) -> None:
+    """Of 100 processors 97 run something short; only a task of minutes may have one of the rest."""
+    tasks = [(0, 97, 60), (0, 1, 10_000), (0, 1, 30)]
+    sim = simulator(on_pool(100, *tasks), may_wait=True)
+    weights = LinearWeights.named(TASK_STARTS["saf, backfilling"], num_holds=headroom)
+    sim.play(0, 0, weights.tasks, weights.nodes, weights.holds)
+    started_us = sim.sim.first_start_us[0]
+    assert (started_us[1:] / 1_000_000).tolist() == starts
+
+
+def test_schedules_refuse_other_weights() -> None:
+    wrong = LinearWeights(np.zeros((3, 1)), np.zeros(2), np.zeros((0, 4)))
+    with pytest.raises(ConfigError, match="expected weights of tasks, nodes and holds"):
+        schedules().under_score(wrong, STARTS)
 
 
 def test_loss_by_hand() -> None:
@@ -102,7 +124,10 @@ def test_evolution_keeps_the_best_and_repeats_itself() -> None:
     assert evolution.best.loss <= min(losses)
     assert told[-1].decisions >= 40_000 > told[-2].decisions
     again, _ = evolved(seed=0)
-    np.testing.assert_array_equal(evolution.best.weights.tasks, again.best.weights.tasks)
+    for mine, theirs in zip(
+        astuple(evolution.best.weights), astuple(again.best.weights), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
     assert not np.array_equal(evolved(seed=1)[1][0].training_loss, told[0].training_loss)
 
 
@@ -120,7 +145,8 @@ def test_the_distribution_moves_to_better_orders() -> None:
 
 def test_a_run_exports_a_policy(tmp_path: Path) -> None:
     settings = {**TRAINING, "method": "evolution", "total_steps": 4000, "reference": "saf"}
-    settings["evolution"] = {"pairs": 2, "windows": 4, "interactions": 0.3}
+    settings["environment"] = {**ENVIRONMENT, "may_wait": True}
+    settings["evolution"] = {"pairs": 2, "windows": 4, "interactions": 0.3, "holds": 2}
     config = TrainConfig.model_validate(settings)
     reports: list[int] = []
     trained = train(config, tmp_path, report=lambda steps, _: reports.append(steps))

@@ -121,26 +121,28 @@ def test_it_is_over_once_every_task_has_started() -> None:
 
 
 def test_waiting_goes_on_to_the_next_event() -> None:
-    sim = begin(on_pool(4, (0, 1, 10), (3, 1, 10)), may_wait=True)
+    sim = begin(on_pool(4, (0, 1, 10), (0, 1, 10), (3, 1, 10)), may_wait=True)
 
-    assert choices(sim) == [0, WAIT]
+    choose(sim, 0)
+    assert choices(sim) == [1, WAIT]
     assert not choose(sim, WAIT)
-    assert (now_s(sim), choices(sim)) == (3, [0, 1])
+    assert (now_s(sim), choices(sim)) == (3, [1, 2, WAIT])
 
 
-def test_waiting_is_offered_while_something_can_happen() -> None:
-    """An arrival or a completion lies ahead; at the end only starting is left."""
-    sim = begin(on_pool(4, (0, 1, 10), (3, 1, 10)), may_wait=True)
+def test_waiting_is_offered_while_something_runs() -> None:
+    """As to a policy in production, which does not know whether anything will arrive."""
+    sim = begin(on_pool(4, (0, 1, 10), (0, 1, 10), (3, 1, 10)), may_wait=True)
 
-    choose(sim, WAIT)
-    assert choices(sim) == [0, 1], "all have arrived, nothing runs"
+    assert choices(sim) == [0, 1], "nothing runs, although an arrival lies ahead"
     choose(sim, 1)
     assert choices(sim) == [0, WAIT], "and it is asked although only one is pending"
     choose(sim, WAIT)
-    assert (now_s(sim), choices(sim)) == (13, [0])
-    assert choose(sim, 0)
+    choose(sim, WAIT)
+    assert (now_s(sim), choices(sim)) == (10, [0, 2]), "all have arrived, nothing runs"
+    choose(sim, 0)
+    assert choose(sim, 2)
     assert choices(sim) == [], "what happens now is of no matter"
-    assert started_s(sim) == [13, 3]
+    assert started_s(sim) == [10, 0, 10]
 
 
 def test_waiting_is_never_offered_otherwise() -> None:

@@ -91,5 +91,5 @@ def test_an_exported_network_schedules_as_the_search_did(tmp_path: Path) -> None
         schedule = LearnedContender("x", policy).schedule(window, window.cluster, Backfill.NONE)
         turnaround_s = (schedule.end_us - schedule.submit_us).mean() / 1e6
         # typical tasks are those of the window here, and of the whole workload in the search
-        simulator.play(0, first_row, linear.tasks, linear.nodes)
+        simulator.play(0, first_row, linear.tasks, linear.nodes, linear.holds)
         assert simulator.mean_cost(0) == pytest.approx(turnaround_s, rel=0.02)
