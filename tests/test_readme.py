@@ -63,3 +63,19 @@ def test_the_results_table_says_what_the_card_says() -> None:
     card = read_card(card_path("hpc"))
     change = change_of(card.rivals[0], card.headline)
     assert f"mean bounded slowdown {change}" in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["load-balancing", "virtualisation", "ml-platform", "gpu-cluster"])
+def test_pages_say_of_other_shipped_policies_what_their_cards_say(name: str) -> None:
+    card = read_card(card_path(name))
+    change = change_of(card.rivals[0], card.headline)
+    for page in (README, ROOT / "docs" / "results.md"):
+        assert change in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["edge", "stream-processing", "autonomous-driving"])
+def test_pages_say_of_deadlines_what_the_cards_say(name: str) -> None:
+    best = read_card(card_path(name)).rivals[0]
+    low, high = (f"{100 * end:+.2f}" for end in best.interval)
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert f"{100 * best.difference:+.2f} points ({low} to {high})" in text

@@ -88,10 +88,27 @@ def test_settings_that_do_not_go_together_fail_their_trial_only(
 
 
 def test_when_nothing_goes_together(tmp_path: Path, tried: list[TrainConfig]) -> None:
+    together = [
+        parse_parameter(each) for each in ("ppo.batch_size=64|64", "ppo.rollout_steps=24|24")
+    ]
     with pytest.raises(ConfigError, match="every trial failed"):
-        sweep(TRAINING, "test", tmp_path, 2, [parse_parameter("ppo.batch_size=48|96")])
-
+        sweep(TRAINING, "test", tmp_path, 2, together)
     assert tried == []
+
+
+@pytest.mark.parametrize(
+    ("searched", "expected"),
+    [
+        ("ppo.batch_size=48|48", "batch_size 48 must divide"),
+        ("ppo.epoch=1:4", "did you mean 'epochs'"),
+    ],
+)
+def test_what_no_trial_could_have_is_refused_before_the_first(
+    tmp_path: Path, searched: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        sweep(TRAINING, "test", tmp_path / "new", 2, [parse_parameter(searched)])
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_real_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
