@@ -32,9 +32,11 @@ OPTIONS = (
     "--dump-dom",
 )
 SCHEMES = {"dark": 0, "light": 1}
-AROUND = """<!doctype html><body>{frames}<pre id="found"></pre><script>
-onload = () => {{ found.textContent = JSON.stringify([...document.querySelectorAll("iframe")].map(
-  frame => {{
+AROUND = """<!doctype html><style>iframe {{ vertical-align: top }}</style><body>
+{frames}<pre id="found"></pre><script>
+onload = () => {{
+  const frames = [...document.querySelectorAll("iframe")];
+  found.textContent = JSON.stringify(frames.map(frame => {{
     const inside = frame.contentDocument, root = inside.documentElement;
     const height = root.scrollHeight;
     frame.height = height;
