@@ -38,6 +38,18 @@ def test_the_scenarios_protocol_in_full(capsys: Capture) -> None:
     assert out.count("protocol scenarios v1, 8 windows of 1000 tasks") == len(SCENARIOS) == 6
 
 
+@pytest.mark.slow
+def test_a_policy_is_trained_and_judged_in_a_scenario(tmp_path: Path, capsys: Capture) -> None:
+    run = tmp_path / "edge"
+    short = ["total_steps=4096", "imitation.steps=5", "validation.windows=2", "test_windows=2"]
+    options = [f"--set={each}" for each in short]
+    assert main(["train", "--config", "edge", *options, "--out", str(run)]) == 0
+    capsys.readouterr()
+    judged = ["evaluate", "--workload", "edge", "--policy", str(run / "policy.onnx")]
+    assert main([*judged, "--windows", "2", "--heuristic", "edf"]) == 0
+    assert "> lepton-edge" in capsys.readouterr().out
+
+
 def openb(trace_dir: Path, folder: Path) -> Path:
     for name in ("openb_pod_list_default.csv.gz", "openb_node_list_gpu_node.csv"):
         if not (trace_dir / "openb" / name).is_file():
