@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import os
 import shlex
 import subprocess
@@ -35,6 +36,29 @@ TRAINS = DOCS / "tutorials" / "researcher.md"
 )
 def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     assert run_page(page, tmp_path) >= 4
+
+
+@pytest.fixture
+def beside(tmp_path: Path, trace_dir: Path) -> Path:
+    """A folder with the files that the pages about workloads and reports name."""
+    jobs = trace_dir / "gpu" / "philly_2017_jobs.csv.gz"
+    if not jobs.is_file():
+        pytest.skip(f"no {jobs}")
+    (tmp_path / jobs.name).symlink_to(jobs)
+    lines = gzip.decompress(jobs.read_bytes()).decode().splitlines()[:200]
+    (tmp_path / "jobs.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    run = ["evaluate", "--workload", "quick", "--windows", "6", "--out", "runs/first"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lepton_rl.cli", *run], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["evaluation", "report", "workloads", "scenarios"])
+def test_a_page_about_evaluation_runs_from_top_to_bottom(name: str, beside: Path) -> None:
+    assert run_page(DOCS / f"{name}.md", beside) >= 2
 
 
 def test_there_is_a_tutorial_for_each_reader() -> None:

@@ -12,6 +12,7 @@ from lepton_rl.cli import main
 from lepton_rl.commands import scenarios
 from lepton_rl.evaluate.scenarios import evaluate_scenario
 from lepton_rl.workloads.scenarios.registry import SCENARIOS
+from tests.workloads.files import write
 
 Capture = pytest.CaptureFixture[str]
 
@@ -38,18 +39,33 @@ def test_the_scenarios_protocol_in_full(capsys: Capture) -> None:
     assert out.count("protocol scenarios v1, 8 windows of 1000 tasks") == len(SCENARIOS) == 6
 
 
-def openb(trace_dir: Path, folder: Path) -> Path:
-    for name in ("openb_pod_list_default.csv.gz", "openb_node_list_gpu_node.csv"):
-        if not (trace_dir / "openb" / name).is_file():
-            pytest.skip(f"no {name}")
-        (folder / name).symlink_to(trace_dir / "openb" / name)
+@pytest.mark.slow
+def test_a_policy_is_trained_and_judged_in_a_scenario(tmp_path: Path, capsys: Capture) -> None:
+    run = tmp_path / "edge"
+    short = ["total_steps=4096", "imitation.steps=5", "validation.windows=2", "test_windows=2"]
+    options = [f"--set={each}" for each in short]
+    assert main(["train", "--config", "edge", *options, "--out", str(run)]) == 0
+    capsys.readouterr()
+    judged = ["evaluate", "--workload", "edge", "--policy", str(run / "policy.onnx")]
+    assert main([*judged, "--windows", "2", "--heuristic", "edf"]) == 0
+    assert "> lepton-edge" in capsys.readouterr().out
+
+
+PODS = [f"pod-{n},{1000 * (n % 3)},1024,1,{(250, 460, 1000)[n % 3]},,LS,0,9,0" for n in range(30)]
+
+
+def openb(folder: Path) -> Path:
+    """A dozen small nodes, and pods that ask for shares of their cards."""
+    header = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,creation_time,deletion_time"
+    write(folder, "openb_pod_list_default.csv", f"{header},scheduled_time", *PODS)
+    nodes = [f"n{n},16000,65536,{1 + n % 2},T4" for n in range(12)]
+    header = "sn,cpu_milli,memory_mib,gpu,model"
+    write(folder, "openb_node_list_gpu_node.csv", header, *nodes)
     return folder
 
 
-def test_the_packing_protocol_goes_on_and_shares_its_work(
-    trace_dir: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    data, out = openb(trace_dir, tmp_path), tmp_path / "out"
+def test_the_packing_protocol_goes_on_and_shares_its_work(tmp_path: Path, capsys: Capture) -> None:
+    data, out = openb(tmp_path), tmp_path / "out"
     command = ["evaluate", "--protocol", "fgd", "--data", str(data), "--out", str(out)]
     assert main([*command, "--seeds", "1"]) == 0
     first = capsys.readouterr().out

@@ -16,7 +16,7 @@ from lepton_rl.core.nodes import Cluster, Node
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.tasks import Task
 from lepton_rl.evaluate import HeuristicContender, compare, measure
-from lepton_rl.evaluate.bounds import proven_bounds
+from lepton_rl.evaluate.bounds import _feasible_duals, proven_bounds
 from lepton_rl.evaluate.hindsight import SEARCHED, Hindsight, HindsightContender
 from lepton_rl.policies.registry import rule_of
 from lepton_rl.sim.replay import replay
@@ -67,6 +67,32 @@ def test_bound_is_met_where_the_relaxation_is_exact() -> None:
     assert bound.makespan_s == pytest.approx(60)
     assert bound.utilisation == pytest.approx(1)
     assert bound.mean_turnaround_s == pytest.approx((10 + 30 + 60) / 3)
+
+
+def test_tasks_that_cannot_run_side_by_side_are_bounded_so() -> None:
+    """3 of 4 processors each: their areas would fit together, they do not."""
+    work = pool_workload([(0, 40, 3), (0, 40, 3), (0, 40, 3)])
+    bound = proven_bounds(work, work.cluster)
+    assert bound.mean_wait_s == pytest.approx((0 + 40 + 80) / 3)
+    assert bound.makespan_s == pytest.approx(120)
+    assert bound.utilisation == pytest.approx(3 / 4)
+    assert bound.mean_bounded_slowdown == pytest.approx((1 + 2 + 3) / 3)
+
+
+@given(
+    total=st.integers(1, 60),
+    parts=st.lists(st.integers(1, 60), min_size=1, max_size=12),
+)
+def test_what_fits_together_fits_as_its_duals_too(total: int, parts: list[int]) -> None:
+    """The property that the proof rests on; tasks are taken while they fit."""
+    side_by_side: list[int] = []
+    for part in parts:
+        if sum(side_by_side) + part <= total:
+            side_by_side.append(part)
+    duals = list(_feasible_duals(np.array([side_by_side], np.int64), np.array([[total]])))
+    assert len(duals) == 10
+    for dual in duals:
+        assert dual.sum() <= 1 + 1e-12
 
 
 def test_no_bound_where_run_times_depend_on_the_node() -> None:

@@ -5,32 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lepton_rl.cli import main
 from lepton_rl.core.errors import InputFileError
 from lepton_rl.evaluate import METRICS
+from tests.evaluate.report.browser import look_at
 from tests.test_cli import trace
 from tests.trained import random_policy_file
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed (extra report)")
 
 VIEWPORTS = {"laptop": (1366, 768), "phone": (390, 844)}
-CHROMIUM = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="module")
@@ -117,42 +106,15 @@ def test_other_folders_are_refused(
     assert message in capsys.readouterr().err
 
 
-@contextmanager
-def browser_page(size: tuple[int, int], scheme: str, heard: list[str]) -> Iterator[Any]:
-    """A page of headless Chromium without a network; what it says on its console is in `heard`."""
-    driver = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-    )
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on this machine")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM))
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True
-        )
-        opened = context.new_page()
-        opened.on("console", lambda message: heard.append(message.text))
-        opened.on("pageerror", lambda error: heard.append(str(error)))
-        yield opened
-        browser.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", VIEWPORTS)
-def test_it_fits_laptop_and_phone(run: Path, viewport: str, scheme: str) -> None:
-    heard: list[str] = []
-    with browser_page(VIEWPORTS[viewport], scheme, heard) as opened:
-        opened.goto((run / "report.html").as_uri())
-        root = "document.documentElement"
-        width, height = opened.evaluate(f"[{root}.scrollWidth, {root}.scrollHeight]")
-        charts = opened.evaluate(
-            "[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().width)"
-        )
-        picture = opened.screenshot(full_page=True)
-    assert width == VIEWPORTS[viewport][0]
-    assert 1000 < height < 12_000
-    assert len(charts) >= 8
-    assert min(charts) > 120
+def test_it_fits_laptop_and_phone(run: Path, scheme: str, tmp_path: Path) -> None:
+    seen, picture, heard = look_at(run / "report.html", VIEWPORTS, scheme, tmp_path)
+    for name, page in seen.items():
+        assert page.width == VIEWPORTS[name][0], "nothing sticks out"
+        assert 1000 < page.height < 12_000
+        assert len(page.charts) >= 8
+        assert min(page.charts) > 120
+        assert page.background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 22, 28)"}[scheme]
     assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 100_000, "it shows the page"
     assert heard == []
