@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
+import torch
 
 from lepton_rl import Cluster, Node, Scheduler, Task, heuristic, load_policy
 from lepton_rl.core.tables import View
@@ -92,6 +93,7 @@ def untrained(network: Network, folder: Path) -> Path:
     from lepton_rl.agents.registry import network_of
     from tests.trained import write_policy
 
+    torch.manual_seed(0)
     config = PPOConfig(network=network, hidden=(32, 32))
     widths = len(TASK_FEATURES), len(NODE_FEATURES), len(CLUSTER_FEATURES), 0
     return write_policy(folder / f"{network}.onnx", network_of(config, widths))

@@ -37,7 +37,7 @@ from lepton_rl.policies.artifact import (
     seal,
 )
 
-__all__ = ["PARITY_LIMIT", "export_policy"]
+__all__ = ["PARITY_LIMIT", "MaskedNetwork", "export_masked", "export_policy"]
 
 PARITY_LIMIT = 1e-5
 """Largest difference allowed between a logit of the torch network and of the exported one,
@@ -47,7 +47,7 @@ Observations = dict[str, NDArray[Any]]
 _SAMPLE_ROWS = 4
 
 
-class _Masked(nn.Module):
+class MaskedNetwork(nn.Module):
     """The network with masking inside: minus infinity where the mask forbids."""
 
     def __init__(self, network: SchedulingNetwork) -> None:
@@ -62,6 +62,7 @@ class _Masked(nn.Module):
         action_mask: Tensor,
         candidates: Tensor | None = None,
     ) -> Tensor:
+        """Logits `(B, actions)`; arguments as of the network, and the mask `(B, actions)`."""
         logits: Tensor = self.network(tasks, nodes, cluster, candidates)
         return torch.where(action_mask, logits, -torch.inf)
 
@@ -82,18 +83,41 @@ def export_policy(
         The manifest as written.
 
     Raises:
+        ArtifactError, OSError: as `export_masked`.
+    """
+    return export_masked(MaskedNetwork(network), observations, path, **manifest)
+
+
+def export_masked(
+    network: nn.Module, observations: Observations, path: str | Path, **manifest: Any
+) -> Manifest:
+    """Likewise, of a network that masks by itself.
+
+    Args:
+        network: from tensors by the names of `INPUTS` (and of `CANDIDATES`) to `(B, actions)`,
+            minus infinity where the mask forbids. With `slots` in the manifest it is exported for
+            the sizes of the observations only.
+        observations: see `export_policy`.
+        path: of the file.
+        **manifest: see `export_policy`.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
         ArtifactError: the network gives a number that is not finite, or the exported one differs
             by more than `PARITY_LIMIT`.
         OSError: the file cannot be written.
     """
-    masked = _Masked(network).eval().cpu()
+    masked = network.eval().cpu()
     names = (*INPUTS, CANDIDATES) if CANDIDATES in observations else INPUTS
     inputs = tuple(torch.as_tensor(observations[name]) for name in names)
     with torch.no_grad():
         expected = masked(*inputs).numpy()
     if not np.isfinite(expected[observations["action_mask"]]).all():
         raise ArtifactError("the network's outputs are not finite; it cannot be exported")
-    model = _to_onnx(masked, tuple(each[:2] for each in inputs))
+    is_fixed = manifest.get("slots") is not None
+    model = _to_onnx(masked, tuple(each[:2] for each in inputs), is_fixed=is_fixed)
     rows = _sample_rows(observations)
     sample = {name: Array.of(observations[name][rows]) for name in names}
     draft = Manifest(
@@ -145,17 +169,20 @@ def _difference(path: Path, observations: Observations, expected: NDArray[Any]) 
     return parity
 
 
-def _to_onnx(masked: _Masked, example: tuple[Tensor, ...]) -> onnx.ModelProto:
-    """The network as ONNX, for any number of observations, slots and nodes.
+def _to_onnx(masked: nn.Module, example: tuple[Tensor, ...], *, is_fixed: bool) -> onnx.ModelProto:
+    """The network as ONNX, for any number of observations, and of slots and nodes unless fixed.
 
     Args:
         masked: in evaluation mode, on the CPU.
         example: by the names of `INPUTS`, then `CANDIDATES` where nodes are chosen too.
+        is_fixed: whether slots and nodes are as many as in the example.
     """
     names = (*INPUTS, CANDIDATES)[: len(example)]
     auto = torch.export.Dim.AUTO
-    shapes = {name: {0: auto, 1: auto} for name in names} | {"cluster": {0: auto}}
-    widened = _two_nodes(dict(zip(names, example, strict=True)))
+    free = {0: auto} if is_fixed else {0: auto, 1: auto}
+    shapes = dict.fromkeys(names, free) | {"cluster": {0: auto}}
+    given = dict(zip(names, example, strict=True))
+    widened = given if is_fixed else _two_nodes(given)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it asks for torchvision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals

@@ -21,6 +21,7 @@ from lepton_rl.integrations.http.service import Made, Service
 from lepton_rl.integrations.http.settings import ServeSettings
 from lepton_rl.integrations.local import LocalExecutor
 from lepton_rl.policies.audit import AuditedPolicy
+from lepton_rl.policies.audit_file import BoundedLines
 from lepton_rl.policies.guard import GuardedPolicy, GuardSettings
 from lepton_rl.policies.named import policy_named
 from lepton_rl.policies.rollout import CanaryPolicy, ShadowPolicy
@@ -34,6 +35,7 @@ __all__ = ["TOKEN_VARIABLE", "ServeRequest", "make_service", "run_service"]
 
 TOKEN_VARIABLE = "LEPTON_TOKEN"  # noqa: S105  # a name, not a token
 _KEEP_ENDED = 10_000
+_AUDIT_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def make_service(request: ServeRequest, guard: GuardSettings, keep_events: int) 
         lambda: policy_named(request.policy), request.fallback, guard, _wrapper(request, guard)
     )
     if request.audit is not None:
-        stream = request.audit.open("a", encoding="utf-8")
+        stream = BoundedLines(request.audit, _AUDIT_BYTES)
         policies.acting = AuditedPolicy(policies.acting, stream, lambda: policies.current)
     return Service(make, policies, keep_events)
 

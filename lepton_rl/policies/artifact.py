@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lepton_rl.core.errors import ArtifactError
 from lepton_rl.core.settings import Settings
@@ -43,6 +43,7 @@ __all__ = [
     "CHECKSUM_KEY",
     "FORMAT_VERSION",
     "INPUTS",
+    "LARGEST_WINDOW",
     "METADATA_KEY",
     "Array",
     "Artifact",
@@ -58,6 +59,8 @@ CHECKSUM_KEY = "lepton_rl.sha256"
 INPUTS = ("tasks", "nodes", "cluster", "action_mask")
 CANDIDATES = "candidates"
 """One more input, of policies that choose nodes too."""
+LARGEST_WINDOW = 4096
+"""Task slots that a policy may be shown."""
 _LARGEST_FILE = 256 * 2**20
 _PARITY_TOLERANCE = 1e-4
 _PARITY_LIMIT_S = 5.0
@@ -115,6 +118,7 @@ class Manifest(Settings):
         place, backfill: rules around the learned choice, by name.
         may_wait: whether "wait" was an action in training.
         choose_nodes: whether it also chooses the nodes of the task that it puts first.
+        slots, num_nodes: the sizes that a network is made for; None for any.
         resource_kinds: of the training cluster, for information.
         training: workload, steps, seed and the like, for information.
         evaluation: paired comparison with the heuristics on held-out windows, if one was made.
@@ -135,6 +139,8 @@ class Manifest(Settings):
     backfill: str
     may_wait: bool
     choose_nodes: bool = False
+    slots: int | None = Field(None, ge=1, le=LARGEST_WINDOW)
+    num_nodes: int | None = Field(None, ge=1)
     resource_kinds: tuple[str, ...]
     training: dict[str, Any]
     evaluation: dict[str, Any] | None = None

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from typing import TextIO
+from typing import Protocol
 
 from lepton_rl.core.clock import to_seconds
 from lepton_rl.core.errors import LeptonError
@@ -16,10 +16,22 @@ from lepton_rl.policies.combined import Combined
 from lepton_rl.policies.explain import explain
 from lepton_rl.policies.learned import LearnedPolicy
 
-__all__ = ["AuditedPolicy", "view_digest"]
+__all__ = ["AuditedPolicy", "Lines", "view_digest"]
 
 _FALLBACK = "fallback-"
 _log = logging.getLogger("lepton_rl.policies")
+
+
+class Lines(Protocol):
+    """What takes lines, such as a text file."""
+
+    def write(self, line: str, /) -> object:
+        """Append a line."""
+        ...
+
+    def flush(self) -> object:
+        """Hand on what was written."""
+        ...
 
 
 def view_digest(view: View) -> str:
@@ -58,7 +70,7 @@ class AuditedPolicy(Combined):
     def __init__(
         self,
         policy: Policy,
-        stream: TextIO,
+        stream: Lines,
         network: Callable[[], Policy] | None = None,
         features: int = 3,
     ) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.core.by_reference import Handle
-from lepton_rl.core.errors import ArtifactError, NotFiniteError
+from lepton_rl.core.errors import ArtifactError, NotFiniteError, StateError
 from lepton_rl.core.policy import Decision, Start, Wait
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import WAIT, propose_head
@@ -32,13 +32,12 @@ from lepton_rl.encoding.observation import (
     encode_candidates,
 )
 from lepton_rl.encoding.workspace import EncoderWorkspace, encoder_workspace
-from lepton_rl.policies.artifact import Artifact, read_artifact
+from lepton_rl.policies.artifact import LARGEST_WINDOW, Artifact, read_artifact
 from lepton_rl.policies.shipped import policy_path
 from lepton_rl.policies.workspace import Workspace
 
 __all__ = ["LearnedPolicy", "load_policy"]
 
-_LARGEST_WINDOW = 4096
 _MOST_SEATS = 32
 """Sizes of queue and cluster whose buffers are kept; a cluster that grows has ever new ones."""
 
@@ -60,7 +59,8 @@ class LearnedPolicy:
 
     The window follows the queue (the next power of two, at most 4,096 slots), so the network sees
     every pending task whatever the window was in training, and a decision depends on the view
-    alone: with another window, the same network differs in the last digit.
+    alone: with another window, the same network differs in the last digit. A network that was made
+    for one number of slots and nodes (`Manifest.slots`) gets as many, and refuses other clusters.
 
     Args:
         artifact: a verified policy file.
@@ -83,6 +83,7 @@ class LearnedPolicy:
         self.backfill = backfill if backfill is not None else Backfill[_key(manifest.backfill)]
         self.observed: Observation | None = None
         self._seats: dict[tuple[int, int, int], _Seat] = {}
+        self._slots = manifest.slots
         self._rules = int(self.place), int(self.backfill)
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
 
@@ -191,7 +192,9 @@ class LearnedPolicy:
 
     def _seat(self, view: View) -> _Seat:
         pending = view.status["num_pending"].item()
-        slots = min(_LARGEST_WINDOW, 1 << (pending - 1).bit_length()) if pending > 2 else 2
+        slots = self._slots
+        if slots is None:
+            slots = min(LARGEST_WINDOW, 1 << (pending - 1).bit_length()) if pending > 2 else 2
         shapes = slots, len(view.nodes.rows), len(view.nodes.total)
         seat = self._seats.get(shapes)
         return self._new_seat(view, shapes) if seat is None else seat
@@ -200,6 +203,12 @@ class LearnedPolicy:
         if len(self._seats) >= _MOST_SEATS:
             self._seats.clear()
         slots, num_nodes, _ = shapes
+        expected = self.artifact.manifest.num_nodes
+        if expected not in (None, num_nodes):
+            raise StateError(
+                f"policy {self.name!r}: its network was made for {expected} nodes, the cluster has"
+                f" {num_nodes}; use a policy trained by lepton-rl train, which runs on any"
+            )
         obs = empty_observation(1, slots, num_nodes, chooses_nodes=self.chooses_nodes)
         work = encoder_workspace(view.nodes, 1, slots)
         into, space = Handle.standing_for(obs), Handle.standing_for(work)

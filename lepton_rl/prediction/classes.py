@@ -62,22 +62,32 @@ class RecentValues:
         return self._sorted[max(0, math.ceil(level * len(self._sorted)) - 1)]
 
 
+_MOST_CLASSES = 100_000
+"""Classes that are kept: some 200 MB at most with windows of 100 values."""
+
+
 class QuantilesByClass:
     """Recent values of a number, by class.
 
     Args:
         window: values that each class keeps (>= 1).
+        most: classes that are kept (>= 1); beyond it, whoever was seen longest ago is forgotten.
     """
 
-    def __init__(self, window: int) -> None:
-        self._window = window
+    def __init__(self, window: int, most: int = _MOST_CLASSES) -> None:
+        self._window, self._most = window, most
         self._values: dict[Hashable, RecentValues] = {}
 
     def observe(self, features: TaskFeatures, value: float) -> None:
         """A task with these features turned out to have `value`."""
         for each in classes_of(features):
-            if each is not None:
-                self._values.setdefault(each, RecentValues(self._window)).add(value)
+            if each is None:
+                continue
+            values = self._values.pop(each, None) or RecentValues(self._window)
+            values.add(value)
+            self._values[each] = values  # last in the order of the dictionary
+            if len(self._values) > self._most:
+                del self._values[next(iter(self._values))]
 
     def by_class(self, features: TaskFeatures) -> tuple[RecentValues | None, ...]:
         """What each class of a task has seen, narrowest first; None where it is nothing."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from lepton_rl.prediction.classes import (
     ClassQuantiles,
     DemandQuantiles,
+    QuantilesByClass,
     RecentValues,
     classes_of,
 )
@@ -91,3 +92,15 @@ def test_demand_is_a_quantile_of_what_was_used() -> None:
 
 def test_demand_without_history_is_the_request() -> None:
     assert DemandQuantiles().predict(task(), requested=8) == 8
+
+
+def test_classes_nobody_has_seen_for_long_are_forgotten() -> None:
+    """A service sees ever new tenants and requested times."""
+    values = QuantilesByClass(window=3, most=20)
+    for number in range(200):
+        values.observe(task(f"user{number}", requested_s=100 + number), 1.0)
+        values.observe(task("ada", requested_s=60), 2.0)
+
+    assert len(values._values) == 20
+    assert [len(each or ()) for each in values.by_class(task("ada", requested_s=60))] == [3] * 6
+    assert values.by_class(task("user0", requested_s=100))[:3] == (None, None, None)

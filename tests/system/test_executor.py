@@ -112,3 +112,14 @@ def test_a_task_never_runs_twice_at_once() -> None:
 
     with pytest.raises(StateError, match="runs already"):
         executor.start(task("a", 3), (0,), 0)
+
+
+def test_of_tasks_that_have_ended_it_keeps_nothing() -> None:
+    executor = SimulatedExecutor()
+    for number in range(100):
+        executor.start(task(f"t{number}", 1), (0,), number * S)
+        executor.completions((number + 1) * S)
+
+    kept = [len(each) for each in vars(executor).values() if hasattr(each, "__len__")]
+    assert len(kept) >= 4
+    assert sum(kept) == 0
