@@ -15,7 +15,7 @@ import numpy as np
 
 from lepton_rl.agents.config import EvolutionConfig
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
-from lepton_rl.agents.linear import NODE_STARTS, TASK_STARTS, LinearWeights
+from lepton_rl.agents.linear import HEADROOMS, NODE_STARTS, TASK_STARTS, LinearWeights
 from lepton_rl.agents.natural_evolution import mirrored_draws, moved
 from lepton_rl.core.rules.dispatch import DispatchRule
 
@@ -72,7 +72,7 @@ class Evolution:
     Attributes:
         best: so far, over the start and the means of all generations.
         start: what it began with: the order, and where nodes are chosen the placement, that do
-            best on the validation windows.
+            best on the validation windows, and where holds are wanted, the headroom.
     """
 
     def __init__(
@@ -138,8 +138,11 @@ def _starts(with_nodes: bool, num_holds: int) -> Iterator[tuple[str, LinearWeigh
     """What evolution may begin with, by name."""
     for order, of_tasks in TASK_STARTS.items():
         for place, of_nodes in (NODE_STARTS if with_nodes else {"": {}}).items():
-            name = f"{order}; {place}" if place else order
-            yield name, LinearWeights.named(of_tasks, of_nodes, num_holds)
+            for kept, hold in (HEADROOMS if num_holds else {"": None}).items():
+                parts = (order, place, kept and f"{kept} headroom")
+                holds = [] if hold is None else [hold]
+                weights = LinearWeights.named(of_tasks, of_nodes, holds, num_holds)
+                yield "; ".join(part for part in parts if part), weights
 
 
 def _step_sizes(config: EvolutionConfig) -> LinearWeights:

@@ -12,7 +12,7 @@ offered, nodes then stay free for tasks to come. One headroom for long tasks is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from lepton_rl.encoding.features import CLUSTER_FEATURES, TASK_FEATURES
 from lepton_rl.sim.linear_episode import HOLD_SLOPE
 from lepton_rl.sim.linear_score import NODE_SCORE_FEATURES
 
-__all__ = ["HEADROOM", "NODE_STARTS", "TASK_STARTS", "LinearNetwork", "LinearWeights"]
+__all__ = ["HEADROOMS", "NODE_STARTS", "TASK_STARTS", "LinearNetwork", "LinearWeights"]
 
 _SJF = {"requested_time": -1.0}
 _SAF = {"requested_time": -1.0, "share_log": -4 / 6}
@@ -58,10 +58,17 @@ NODE_STARTS = {
 }
 """Weights of `NODE_SCORE_FEATURES` that place as rules do, and two that go by the speed first."""
 
-HEADROOM = {"requested_time": 1.0, "share_left": -3.0, "share": -0.25}
-"""Weights of task features of the hold that a search begins with, beside the constant
-`_HEADROOM_FROM`: above 0 for a task of 3 hours if less than 8 % of the cluster would be left, of 1
-hour if less than 5 %, of 6 minutes or less never; the wider the task, the less is kept."""
+_NARROW = {"requested_time": 1.0, "share_left": -3.0, "share": -0.25}
+
+HEADROOMS = {
+    "narrow": _NARROW,
+    "medium": {**_NARROW, "share_left": -2.0},
+    "wide": {**_NARROW, "share_left": -1.5},
+}
+"""Weights of task features of the holds that a search may begin with, beside the constant
+`_HEADROOM_FROM`. The narrow one is above 0 for a task of 3 hours if less than 8 % of the cluster
+would be left, of 1 hour if less than 5 %, of 6 minutes or less never; the wider the task, the less
+is kept. The others keep 1.5 times and twice as much."""
 _HEADROOM_FROM, _NEVER = -0.43, -1.0
 
 
@@ -84,29 +91,32 @@ class LinearWeights:
         cls,
         tasks: Mapping[str, float],
         nodes: Mapping[str, float] | None = None,
-        num_holds: int = 0,
+        holds: Sequence[Mapping[str, float]] = (),
+        num_holds: int | None = None,
     ) -> LinearWeights:
         """With these of the features, whatever the cluster is like; others are 0.
 
         Args:
             tasks: by `TASK_FEATURES`.
             nodes: by `NODE_SCORE_FEATURES`.
-            num_holds: H; the first is `HEADROOM`, the others never hold anybody.
+            holds: by `TASK_FEATURES`, as `HEADROOMS` are.
+            num_holds: H; those beyond `holds` never hold anybody. None for as many as `holds`.
         """
+        count = len(holds) if num_holds is None else num_holds
         weights = cls(
             np.zeros((len(TASK_FEATURES), 1 + len(CLUSTER_FEATURES))),
             np.zeros(len(NODE_SCORE_FEATURES)),
-            np.zeros((num_holds, 1 + len(TASK_FEATURES) + len(CLUSTER_FEATURES))),
+            np.zeros((count, 1 + len(TASK_FEATURES) + len(CLUSTER_FEATURES))),
         )
         for name, value in tasks.items():
             weights.tasks[TASK_FEATURES.index(name), 0] = value
         for name, value in (nodes or {}).items():
             weights.nodes[NODE_SCORE_FEATURES.index(name)] = value
         weights.holds[:, 0] = _NEVER
-        if num_holds:
-            weights.holds[0, 0] = _HEADROOM_FROM
-            for name, value in HEADROOM.items():
-                weights.holds[0, 1 + TASK_FEATURES.index(name)] = value
+        for h, hold in enumerate(holds):
+            weights.holds[h, 0] = _HEADROOM_FROM
+            for name, value in hold.items():
+                weights.holds[h, 1 + TASK_FEATURES.index(name)] = value
         return weights
 
     def flat(self, with_nodes: bool) -> Floats:

@@ -12,7 +12,7 @@ import pytest
 from lepton_rl.agents.config import EvolutionConfig, TrainConfig
 from lepton_rl.agents.evolution import Evolution, Generation
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
-from lepton_rl.agents.linear import TASK_STARTS, LinearNetwork, LinearWeights
+from lepton_rl.agents.linear import HEADROOMS, TASK_STARTS, LinearNetwork, LinearWeights
 from lepton_rl.agents.natural_evolution import utilities
 from lepton_rl.agents.training import train
 from lepton_rl.agents.validation import Validator
@@ -79,7 +79,9 @@ def test_a_hold_keeps_the_last_nodes_free_of_long_tasks(headroom: int, starts: l
     """Of 100 processors 97 run something short; only a task of minutes may have one of the rest."""
     tasks = [(0, 97, 60), (0, 1, 10_000), (0, 1, 30)]
     sim = simulator(on_pool(100, *tasks), may_wait=True)
-    weights = LinearWeights.named(TASK_STARTS["saf, backfilling"], num_holds=headroom)
+    weights = LinearWeights.named(
+        TASK_STARTS["saf, backfilling"], holds=[HEADROOMS["narrow"]] * headroom
+    )
     sim.play(0, 0, weights.tasks, weights.nodes, weights.holds)
     started_us = sim.sim.first_start_us[0]
     assert (started_us[1:] / 1_000_000).tolist() == starts
