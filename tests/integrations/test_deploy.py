@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import typer
 import yaml
 
 from lepton_rl.cli import app
+from lepton_rl.integrations.http.settings import ServeSettings
 from lepton_rl.policies.guard import Cause
 from lepton_rl.system.metrics import METRICS, MetricKind
 
@@ -84,3 +88,72 @@ def test_commands_have_the_options() -> None:
     asked = {word for word in words if word.startswith("--")}
     assert len(asked) >= 5
     assert asked <= options_of("serve")
+
+
+def test_metrics_of_a_running_service_have_every_figure_asked_for() -> None:
+    import_reason = "needs lepton-rl[serve]"
+    pytest.importorskip("fastapi", reason=import_reason)
+    httpx = pytest.importorskip("httpx", reason=import_reason)
+    from tests.integrations.http.conftest import TOKEN, make_service, serving
+
+    with serving(make_service()) as url:
+        answer = httpx.get(f"{url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", answer.text, re.M))
+    exported = set(kinds)
+    for name, kind in kinds.items():
+        exported |= {f"{name}{ending}" for ending in ENDINGS if kind == "histogram"}
+    asked = {name for each in expressions() for name in re.findall(r"\blepton_[a-z_]+", each)}
+    assert len(asked) > 10
+    assert asked <= exported
+
+
+def test_the_image_copies_what_there_is() -> None:
+    """And what it installs from needs nothing else: the readme and the version are read."""
+    root, docker = DEPLOY.parent, (DEPLOY / "Dockerfile").read_text()
+    copied: list[str] = []
+    for line in re.findall(r"^COPY (?!--from)(.+)$", docker, re.M):
+        *sources, _ = line.split()
+        copied += sources
+    assert {"pyproject.toml", "lepton_rl", "constraints.txt"} <= set(copied)
+    assert [name for name in copied if not (root / name).exists()] == []
+    stages = re.findall(r"^FROM \S+(?: AS (\w+))?$", docker, re.M)
+    assert set(re.findall(r"--from=(\w+)", docker)) <= set(stages)
+    assert "USER lepton" in docker
+
+
+def test_ports_are_those_of_the_service() -> None:
+    port = str(ServeSettings.model_fields["port"].default)
+    scrape = yaml.safe_load((DEPLOY / "prometheus" / "scrape.yaml").read_text())
+    assert scrape[0]["static_configs"][0]["targets"] == [f"127.0.0.1:{port}"]
+    assert f"EXPOSE {port}" in (DEPLOY / "Dockerfile").read_text()
+
+
+EXTENDER = {
+    "urlPrefix", "filterVerb", "preemptVerb", "prioritizeVerb", "weight", "bindVerb",
+    "enableHTTPS", "tlsConfig", "httpTimeout", "nodeCacheCapable", "managedResources", "ignorable",
+}  # fmt: skip
+"""Fields of `Extender` in kubescheduler.config.k8s.io/v1."""
+
+
+def test_the_extender_of_the_docs_is_one() -> None:
+    page = (DEPLOY.parent / "docs" / "serve.md").read_text()
+    (block,) = (
+        text for text in re.findall(r"```yaml\n(.*?)```", page, re.S) if "extenders" in text
+    )
+    (extender,) = yaml.safe_load(block)["extenders"]
+    assert set(extender) <= EXTENDER
+    assert extender["urlPrefix"].endswith("/kubernetes")
+    assert {extender["filterVerb"], extender["prioritizeVerb"]} == {"filter", "prioritize"}
+    assert extender["weight"] > 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "lepton-rl.service"
+    text = (DEPLOY / "lepton-rl.service").read_text()
+    unit.write_text(text.replace("/opt/lepton/bin/lepton-rl", sys.executable))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60
+    )
+    assert str(unit) not in done.stderr
+    assert "lepton-rl.service:" not in done.stderr
