@@ -620,7 +620,8 @@ def test_evaluating(call: Callable[..., Output], tiny: str, run: Path) -> None:
     assert "NaN" not in text
 
     assert call(*usual, "--backfill", "easy", "--split", "validation", "--heuristic", "sjf")[0] == 0
-    require_refusal(call(*usual, "--protocol", "rlscheduler"), 1, "use a longer workload")
+    short = call("evaluate", "--workload", tiny, "--protocol", "rlscheduler")
+    require_refusal(short, 1, "use a longer workload")
 
 
 @pytest.mark.parametrize("policy", ["f4+easy", "lepton", "fcfs+fixed-shadow+blocking", "learned"])
