@@ -97,6 +97,19 @@ def ready_export(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lepton_rl.agents.training.export_policy", copy)
 
 
+def test_a_clusters_own_accounting_is_trained_on_in_one_command(
+    tmp_path: Path, tiny: str, ready_export: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the sacct of a real Slurm printed (tests/workloads/test_sacct.py)."""
+    history = ROOT / "tests" / "workloads" / "data" / "slurm-24.11.sacct.gz"
+    out = tmp_path / "ours"
+
+    assert main(["train", "--config", tiny, "--workload", str(history), "--out", str(out)]) == 0
+
+    assert (out / "policy.onnx").exists()
+    assert "399 tasks" in capsys.readouterr().err
+
+
 Output = tuple[int, str, str]
 
 

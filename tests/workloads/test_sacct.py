@@ -1,4 +1,8 @@
-"""Slurm accounting. The rows are in the form of sacct's manual; no slurmdbd printed them."""
+"""Slurm accounting: rows in the form of sacct's manual, and what a real sacct printed.
+
+`data/slurm-24.11.sacct.gz` has 400 jobs of three users that a Slurm 24.11.5 of four nodes
+(tests/slurm/cluster.py) ran in a minute, told by its sacct from slurmdbd and MariaDB.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ import numpy as np
 import pytest
 
 from lepton_rl.core.errors import WorkloadError
+from lepton_rl.core.resources import CARD
 from lepton_rl.workloads.sources import open_workload
 
+RECORDED = Path(__file__).parent / "data" / "slurm-24.11.sacct.gz"
 HEADER = "JobID|User|Partition|Submit|Start|End|TimelimitRaw|NNodes|AllocCPUS|AllocTRES|State"
 DAY = "2026-03-01T"
 ROWS = [
@@ -104,3 +110,25 @@ def test_what_is_malformed_is_named(tmp_path: Path, old: str, new: str, message:
 def test_nothing_that_has_ended(tmp_path: Path) -> None:
     with pytest.raises(WorkloadError, match="none of its 2 rows is a job that has ended"):
         open_workload(write(tmp_path, ROWS[4:]))
+
+
+def test_what_a_real_sacct_printed(tmp_path: Path) -> None:
+    nodes = tmp_path / "nodes.yaml"
+    nodes.write_text(
+        "nodes:\n"
+        "  - {name: g, count: 2, capacity: {cpu: 8, memory: 31, gpu: 4}}\n"
+        "  - {name: f, capacity: {cpu: 8, memory: 31, fpga: 2}}\n"
+        "  - {name: c, capacity: {cpu: 16, memory: 62}}\n"
+    )
+
+    pooled = open_workload(RECORDED)
+    placed = open_workload(RECORDED, settings={"cluster": str(nodes)})
+
+    assert len(pooled) == len(placed) == 399  # one was cancelled before it ran
+    assert placed.tenants is not None
+    assert set(placed.tenants.tolist()) == {"root", "daemon", "games"}
+    kinds = placed.cluster.schema.names
+    demand = placed.tasks["demand"]
+    cards = {kind: int(demand[:, kinds.index(kind)].max()) for kind in ("gpu", "fpga")}
+    assert cards == {"gpu": 2 * CARD, "fpga": CARD}
+    assert placed.tasks["replicas"].max() == 2
