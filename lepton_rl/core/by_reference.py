@@ -215,7 +215,7 @@ def _arrays(value: Any) -> list[np.ndarray[Any, Any]]:
 def block_of(
     tables: Any, address_of: Callable[[np.ndarray[Any, Any]], int]
 ) -> np.ndarray[Any, Any]:
-    """The fields that a `Reference` points to, as int64 words.
+    """The fields that a `Reference` points to, as `(words,)` of int64.
 
     Args:
         tables: a `@by_reference` tuple of arrays and of such tuples.

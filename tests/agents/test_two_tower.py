@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lepton_rl.agents.batch import Batch
 from lepton_rl.agents.config import PPOConfig
-from lepton_rl.agents.export import _Masked, _to_onnx
+from lepton_rl.agents.export import MaskedNetwork, _to_onnx
 from lepton_rl.agents.networks import PriorityNetwork, SchedulingNetwork
 from lepton_rl.agents.registry import network_of
 from lepton_rl.agents.two_tower import TwoTowerNetwork
@@ -179,7 +179,7 @@ def test_gradients_reach_every_weight(kind: str) -> None:
 def test_exported_once_it_runs_with_any_number_of_tasks_and_nodes(
     kind: str, choose: bool, example_nodes: int
 ) -> None:
-    masked = _Masked(network(kind, nodes=choose).float()).eval()
+    masked = MaskedNetwork(network(kind, nodes=choose).float()).eval()
 
     def case(batch: int, slots: int, nodes: int, filled: int) -> tuple[Tensor, ...]:
         tasks, machines, cluster, candidates = inputs(
@@ -189,7 +189,7 @@ def test_exported_once_it_runs_with_any_number_of_tasks_and_nodes(
         parts = [tasks.float(), machines.float(), cluster.float(), mask]
         return tuple(parts if candidates is None else [*parts, candidates.float()])
 
-    model = _to_onnx(masked, case(2, 5, example_nodes, 3))
+    model = _to_onnx(masked, case(2, 5, example_nodes, 3), is_fixed=False)
 
     session = onnxruntime.InferenceSession(model.SerializeToString())
     for shape in [(1, 2, 1, 1), (3, 128, 7, 60), (2, 5, 300, 5)]:
