@@ -125,7 +125,7 @@ class LinearWeights:
         return np.concatenate(parts)
 
     def like(self, flat: Floats) -> LinearWeights:
-        """Weights of these shapes from `flat` of others, `(D,)`; without nodes in it, theirs are 0."""
+        """Weights of these shapes from a `flat`, `(D,)`; without nodes in it, theirs are 0."""
         ends = self.tasks.size, self.tasks.size + self.holds.size
         tasks, holds, of_nodes = np.split(flat, ends)
         nodes = np.zeros(self.nodes.shape)
