@@ -85,14 +85,18 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --out.")] = False,
+    ray_workers: Annotated[
+        int, typer.Option(min=0, help="Processes on Ray that train along, one core each.")
+    ] = 0,
     json_: JsonOption = False,
 ) -> None:
     """Train a policy, export it, load it back and compare it with every heuristic."""
     from lepton_rl.commands.train import run_training
 
     text, interrupted = run_training(
-        config, set_ or [], out, workload, seed, device, resume=resume, as_json=json_
-    )
+        config, set_ or [], out, workload, seed, device,
+        resume=resume, ray_workers=ray_workers, as_json=json_,
+    )  # fmt: skip
     typer.echo(text, nl=False)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -115,12 +119,17 @@ def sweep(
     ] = None,
     set_: SetOption = None,
     out: OutOption = Path("runs/sweep"),
+    backend: Annotated[str, typer.Option(help="processes (this one) or ray.")] = "processes",
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time, over ray.")] = 1,
     json_: JsonOption = False,
 ) -> None:
     """Search for settings that do well on the validation windows; goes on where it stopped."""
     from lepton_rl.commands.sweep import run_sweep
 
-    typer.echo(run_sweep(config, set_ or [], search or [], trials, out, as_json=json_), nl=False)
+    text = run_sweep(
+        config, set_ or [], search or [], trials, out, backend=backend, jobs=jobs, as_json=json_
+    )
+    typer.echo(text, nl=False)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 
 from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.run_folder import set_aside
-from lepton_rl.agents.training import train
+from lepton_rl.agents.trial import RunTrial, run_trial
 from lepton_rl.core.errors import ConfigError, LeptonError
 from lepton_rl.core.settings import apply_overrides, load_settings
 from lepton_rl.workloads.workload import Workload
@@ -97,6 +98,8 @@ def sweep(
     *,
     workload: Workload | None = None,
     report: Callable[[optuna.Study], None] | None = None,
+    run: RunTrial | None = None,
+    jobs: int = 1,
 ) -> optuna.Study:
     """Train until `trials` trials have been completed in `folder`, those of earlier calls included.
 
@@ -108,6 +111,9 @@ def sweep(
         parameters: what to search.
         workload: spares reading it again.
         report: told after each trial.
+        run: how a trial runs, if not in this process.
+        jobs: trials at a time, each `run` from a thread of its own (>= 1); with more than one the
+            study depends on which ends first.
 
     Returns:
         The study; its value is the mean objective on the validation windows, lower is better.
@@ -116,6 +122,7 @@ def sweep(
         LeptonError: settings that no trial could have.
     """
     base = load_settings(TrainConfig, data, where)
+    run = run or partial(run_trial, workload=workload)
     for parameter in parameters:
         _require_possible(parameter, data, where)
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,16 +140,14 @@ def sweep(
         own = folder / f"trial-{trial.number:04d}"
         own.mkdir(exist_ok=True)
         set_aside(own)
-        trained = train(config, own, workload=workload)
-        assert trained is not None, "a sweep runs in one process"
-        if trained.interrupted:
-            raise KeyboardInterrupt
-        return trained.best_metric
+        return run(config, own)
 
     missing = trials - len(_completed(folder, base.name))
     if missing > 0:
         callbacks = [] if report is None else [lambda done, _: report(done)]
-        study.optimize(objective, n_trials=missing, catch=(LeptonError,), callbacks=callbacks)
+        study.optimize(
+            objective, n_trials=missing, n_jobs=jobs, catch=(LeptonError,), callbacks=callbacks
+        )
     if not _completed(folder, base.name):
         raise ConfigError(f"{where}: every trial failed; the settings do not go together")
     best = apply_overrides(data, [f"{name}={value}" for name, value in study.best_params.items()])

@@ -10,6 +10,7 @@ from typing import Any
 
 from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.distributed import is_first
+from lepton_rl.agents.over_ray import trained_along
 from lepton_rl.agents.run_folder import set_aside
 from lepton_rl.agents.training import Trained, choose_device, train
 from lepton_rl.commands.evaluate import evaluate_policies, render, searching, write_evaluation
@@ -78,6 +79,7 @@ def run_training(
     device: str | None,
     *,
     resume: bool,
+    ray_workers: int,
     as_json: bool,
 ) -> tuple[str, bool]:
     """Train, export, load back, evaluate on test windows.
@@ -92,6 +94,7 @@ def run_training(
         seed: of everything random.
         device: auto, cpu or cuda.
         resume: go on with the run in `out`.
+        ray_workers: processes on Ray that train along.
         as_json: JSON instead of text.
 
     Returns:
@@ -111,7 +114,10 @@ def run_training(
     if not resume and is_first() and (moved := set_aside(out)):
         log(f"moved the earlier run in {out} to {moved}")
     log(f"training on {whole.name}, {len(whole)} tasks; logs and checkpoints in {out}")
-    with progress_bar("training", settings.total_steps) as bar:
+    with (
+        trained_along(settings, out, ray_workers, resume=resume),
+        progress_bar("training", settings.total_steps) as bar,
+    ):
         trained = train(
             settings,
             out,

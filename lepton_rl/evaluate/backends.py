@@ -16,6 +16,7 @@ from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.naming import did_you_mean
 from lepton_rl.evaluate.cells import AnyCell, CellResult, Runner, run_serially
 from lepton_rl.evaluate.kept import from_plain, to_plain
+from lepton_rl.evaluate.ray_session import ray_session
 
 __all__ = ["BACKENDS", "check_backend", "open_backend"]
 
@@ -23,8 +24,6 @@ BACKENDS = ("processes", "ray")
 
 _AHEAD = 2
 """Cells for each worker that are handed out at once: one that runs, one that waits."""
-
-_OBJECT_STORE_BYTES = 256 * 2**20
 
 
 def open_backend(name: str, jobs: int) -> AbstractContextManager[Runner]:
@@ -84,23 +83,7 @@ def _in_processes(
 @contextmanager
 def _ray(jobs: int) -> Iterator[Runner]:
     """Ray, started here unless the program has a cluster already."""
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "--backend ray: ray is missing; install it with: pip install 'lepton-rl[ray]', or use"
-            " --backend processes"
-        ) from error
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(
-            num_cpus=jobs,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            configure_logging=False,
-        )
-    try:
+    with ray_session(jobs, "--backend ray") as ray:
         remote = ray.remote(num_cpus=1)(_plain_cell)
         yield lambda cells: _handed_out(
             cells,
@@ -109,9 +92,6 @@ def _ray(jobs: int) -> Iterator[Runner]:
             lambda running: ray.wait(running, num_returns=1)[0],
             ray.get,
         )
-    finally:
-        if ours:
-            ray.shutdown()
 
 
 def _plain_cell(cell: AnyCell) -> dict[str, Any]:

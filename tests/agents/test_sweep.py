@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lepton_rl.agents import sweep as module
+from lepton_rl.agents import trial as module
 from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.sweep import SEARCH, Parameter, parse_parameter, sweep
 from lepton_rl.core.errors import ConfigError
