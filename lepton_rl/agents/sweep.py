@@ -97,7 +97,7 @@ def sweep(
     parameters: Sequence[Parameter],
     *,
     workload: Workload | None = None,
-    report: Callable[[optuna.Study], None] | None = None,
+    report: Callable[[optuna.trial.FrozenTrial], None] | None = None,
     run: RunTrial | None = None,
     jobs: int = 1,
 ) -> optuna.Study:
@@ -110,7 +110,7 @@ def sweep(
         trials: how many there shall be (>= 1).
         parameters: what to search.
         workload: spares reading it again.
-        report: told after each trial.
+        report: told each trial as it ends.
         run: how a trial runs, if not in this process.
         jobs: trials at a time, each `run` from a thread of its own (>= 1); with more than one the
             study depends on which ends first.
@@ -144,7 +144,7 @@ def sweep(
 
     missing = trials - len(_completed(folder, base.name))
     if missing > 0:
-        callbacks = [] if report is None else [lambda done, _: report(done)]
+        callbacks = [] if report is None else [lambda _, ended: report(ended)]
         study.optimize(
             objective, n_trials=missing, n_jobs=jobs, catch=(LeptonError,), callbacks=callbacks
         )

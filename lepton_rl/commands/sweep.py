@@ -74,7 +74,6 @@ def run_sweep(
     )
 
 
-def _tell(study: optuna.Study) -> None:
-    last = study.trials[-1]
-    result = "failed" if last.value is None else f"{last.value:.6g}"
-    log(f"trial {last.number}: {result} {last.params}")
+def _tell(ended: optuna.trial.FrozenTrial) -> None:
+    result = "failed" if ended.value is None else f"{ended.value:.6g}"
+    log(f"trial {ended.number}: {result} {ended.params}")
