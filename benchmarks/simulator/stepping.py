@@ -20,8 +20,8 @@ class Stepped:
 
     def __init__(self, size: Size, batch: int, num_threads: int) -> None:
         self.simulator = size.simulator(batch, num_threads)
-        self._rng = np.random.default_rng(1)
-        self._last = 4096 - size.episode_tasks
+        self._starts = np.random.default_rng(1).integers(4096 - size.episode_tasks + 1, size=4096)
+        self._begun = 0
         self._oldest = np.zeros(batch, np.int64)
         self.steps, self.ends, self.shown = 0, 0, 0.0
         for b in range(batch):
@@ -29,7 +29,8 @@ class Stepped:
         self.first = self.simulator.obs.tasks.copy()
 
     def _begin(self, b: int) -> None:
-        self.simulator.reset(b, int(self._rng.integers(self._last + 1)))
+        self.simulator.reset(b, self._starts.item(self._begun % len(self._starts)))
+        self._begun += 1
 
     def __call__(self) -> None:
         """One step of all environments."""

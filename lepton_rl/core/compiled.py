@@ -22,7 +22,7 @@ from lepton_rl.core.errors import StateError
 from lepton_rl.core.linking import link_as_a_whole
 from lepton_rl.core.machine_code import keep_files_apart, name_records_by_layout
 
-__all__ = ["cache_dir", "compiled"]
+__all__ = ["cache_dir", "compiled", "inlined"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -101,12 +101,28 @@ def compiled(function: F) -> F:
     Raises:
         StateError: the sources were edited while this process was starting.
     """
+    return _compiled(function, is_inlined=False)
+
+
+def inlined(function: F) -> F:
+    """`compiled`, and part of every compiled function that calls it.
+
+    For what every step of a simulation calls, from few places: left to itself, LLVM calls most of
+    it, and hands over each array as seven numbers. Everywhere else it costs time to compile.
+
+    Raises:
+        StateError: see `compiled`.
+    """
+    return _compiled(function, is_inlined=True)
+
+
+def _compiled(function: F, *, is_inlined: bool) -> F:
     _refuse_changed_source(Path(function.__code__.co_filename))
     settings: Any = numba_config  # Numba fills its settings in at import time
     previous = settings.CACHE_DIR
     settings.CACHE_DIR = str(_CACHE_DIR)
     try:
-        dispatcher = numba.njit(**_OPTIONS)(function)
+        dispatcher = numba.njit(forceinline=is_inlined, **_OPTIONS)(function)
     finally:
         settings.CACHE_DIR = previous
     keep_files_apart(dispatcher)

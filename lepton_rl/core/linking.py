@@ -8,6 +8,7 @@ machine code is as fast or faster, and only functions that Python calls are kept
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from numba.core import types
@@ -67,6 +68,7 @@ class _Inner:
                 return
             result = self._compiler.compile(args, None)
             result.library._optimize_final_module = _leave_as_it_is
+            result.library._finalize_final_module = partial(_keep_from_engine, result.library)
             key = object()
             self._context.insert_user_function(key, result.fndesc, [result.library])
             self._keys[args] = key
@@ -75,6 +77,17 @@ class _Inner:
 
 def _leave_as_it_is() -> None:
     """It is optimised within whoever calls it."""
+
+
+def _keep_from_engine(library: Any) -> None:
+    """It is no machine code.
+
+    Otherwise it would become some as it is, not optimised; and since machine code of one name is
+    taken from wherever it came first, the optimised code would call that, at half the speed.
+    """
+    library._finalize_dynamic_globals()
+    library._verify_declare_only_symbols()
+    library._finalized = True
 
 
 def link_as_a_whole(dispatcher: Any) -> None:

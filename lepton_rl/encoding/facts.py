@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lepton_rl.core.clock import MICROSECOND
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.times import remaining_us
 from lepton_rl.core.tables import NEVER_US, Ints, NodeTable, Records, View
 from lepton_rl.encoding.features import (
@@ -108,7 +108,7 @@ def _write_facts(
     fact.features[7] = 1.0 if tasks[row].critical else 0.0
 
 
-@compiled
+@inlined
 def find_facts(view: View, b: int, local: int, facts: Records, own: Records) -> Any:
     """The facts of a pending task, from `facts` unless its checkpoints keep work.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.kinds import num_divisible
 from lepton_rl.core.rules.lepton import node_load
 from lepton_rl.core.tables import NO_TASK, Ints, NodeTable, Records, View
@@ -104,7 +104,7 @@ CLUSTER_FEATURES = (
 """Entries of `cluster`."""
 
 
-@compiled
+@inlined
 def log_scale(value: float, scale: float) -> float:
     """log10(1 + value) / scale, for value >= 0."""
     return log10(1.0 + max(value, 0.0)) / scale
@@ -132,7 +132,7 @@ def device_share(tasks: Records, nodes: NodeTable, row: int) -> float:
     return _largest_share(tasks, nodes, row, num_divisible(nodes))
 
 
-@compiled
+@inlined
 def free_share(nodes: NodeTable, free: Ints) -> float:
     """Share of the cluster that is free, of its scarcest kind (0 to 1).
 
@@ -147,7 +147,7 @@ def free_share(nodes: NodeTable, free: Ints) -> float:
     return scarcest
 
 
-@compiled
+@inlined
 def write_node(view: View, b: int, m: int, out: Float32s) -> None:
     """Write the features of one node into `out[b, m]`, `(B, M, G)` float32.
 

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.core.extending import intrinsic
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 
 __all__ = ["log10", "log10_single"]
 
@@ -61,7 +61,7 @@ _LOG10_2_LOW = 3.69423907715893078616e-13
 _LOG10_E = 4.34294481903251816668e-01
 
 
-@compiled
+@inlined
 def log10(value: float) -> float:
     """Logarithm to base 10 of a positive, finite, normal number, to about one unit in the last.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.by_reference import by_reference
 from lepton_rl.core.clock import MICROSECOND
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.placement import has_room_now
 from lepton_rl.core.tables import NO_TASK, Ints, View
 from lepton_rl.encoding.candidates import write_candidates
@@ -65,7 +65,7 @@ def empty_observation(
     )
 
 
-@compiled
+@inlined
 def encode(view: View, b: int, may_wait: bool, obs: Observation, work: EncoderWorkspace) -> None:
     """Write the observation of environment `b` while a task is to be chosen.
 
@@ -115,7 +115,7 @@ def _clear_candidates(b: int, obs: Observation) -> None:
             obs.candidates[b, m, column] = 0.0
 
 
-@compiled
+@inlined
 def _write_state(view: View, b: int, obs: Observation, work: EncoderWorkspace) -> None:
     """Write tasks, nodes and cluster."""
     measure_room(view, b, work)
@@ -142,7 +142,7 @@ def _respect_holds(view: View, b: int, obs: Observation) -> None:
             obs.tasks[b, slot, _FITS] = 0.0
 
 
-@compiled
+@inlined
 def _write_nodes(view: View, b: int, obs: Observation, work: EncoderWorkspace) -> None:
     """Write the nodes that have changed since they were written last."""
     if work.seen.shape[0] == 0:
@@ -160,7 +160,7 @@ def _write_nodes(view: View, b: int, obs: Observation, work: EncoderWorkspace) -
             work.seen[b, m] = row
 
 
-@compiled
+@inlined
 def _write_cluster(
     view: View, b: int, free: float, requested_sum_s: float, area_sum_s: float, obs: Observation
 ) -> None:

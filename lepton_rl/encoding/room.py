@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.fit import replica_capacity, takes_replica
 from lepton_rl.core.rules.kinds import num_divisible
 from lepton_rl.core.tables import View
@@ -14,7 +14,7 @@ from lepton_rl.encoding.workspace import EncoderWorkspace
 __all__ = ["fits_now", "measure_room"]
 
 
-@compiled
+@inlined
 def measure_room(view: View, b: int, work: EncoderWorkspace) -> None:
     """Fill `work.free`, `work.freest` and `work.open`."""
     num_kinds, rows = work.free.shape[0], view.pool.rows
@@ -36,7 +36,7 @@ def measure_room(view: View, b: int, work: EncoderWorkspace) -> None:
     work.num_open[0] = count
 
 
-@compiled
+@inlined
 def fits_now(view: View, b: int, local: int, work: EncoderWorkspace) -> bool:
     """Whether a task could start now, as if no node were held.
 

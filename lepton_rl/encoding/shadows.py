@@ -8,7 +8,7 @@ what is free on all nodes together; with one node that is exact.
 from __future__ import annotations
 
 from lepton_rl.core.clock import MICROSECOND
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.times import remaining_us
 from lepton_rl.core.tables import Ints, View
 from lepton_rl.encoding.features import CLUSTER_FEATURES, TASK_FEATURES, Float32s, log_scale
@@ -23,7 +23,7 @@ _SMALLEST_IN, _OLDEST_IN = (
 )
 
 
-@compiled
+@inlined
 def write_shadows(
     view: View, b: int, work: EncoderWorkspace, window: Ints, tasks: Float32s, cluster: Float32s
 ) -> None:
@@ -53,7 +53,7 @@ def write_shadows(
         cluster[b, _OLDEST_IN] = _write_delays(view, b, work, window, tasks, 0, shown, _OLDEST)
 
 
-@compiled
+@inlined
 def _write_delays(
     view: View,
     b: int,

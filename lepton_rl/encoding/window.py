@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lepton_rl.core.clock import MICROSECOND
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.tables import NO_TASK, Ints, View
 from lepton_rl.encoding.facts import find_facts
 from lepton_rl.encoding.features import FEATURE_LIMIT, TASK_FEATURES, Float32s
@@ -30,7 +30,7 @@ _PER_WAIT, _PER_RATIO = np.float32(1.0 / 6.0), np.float32(1.0 / 4.0)
 _LIMIT = np.float32(FEATURE_LIMIT)
 
 
-@compiled
+@inlined
 def gather_window(
     view: View, b: int, work: EncoderWorkspace, window: Ints, out: Float32s
 ) -> tuple[float, float]:
@@ -78,7 +78,7 @@ def gather_window(
     return requested_sum_s, area_sum_s
 
 
-@compiled
+@inlined
 def _pressure(requested_s: float, deadline_s: float, now_us: int) -> float:
     """Half the requested time over the time left, 1 where less than half of it is left."""
     if deadline_s == np.inf:
@@ -97,7 +97,7 @@ def _clear(b: int, count: int, window: Ints, out: Float32s) -> None:
             out[b, slot, column] = 0.0
 
 
-@compiled
+@inlined
 def _compute_columns(
     shown: int, free: float, mean_requested_s: float, mean_area_s: float, columns: Float32s
 ) -> None:
@@ -120,7 +120,7 @@ def _compute_columns(
         columns[_SHARE, slot] = free_share - columns[_SHARE, slot]
 
 
-@compiled
+@inlined
 def write_window(
     view: View,
     b: int,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lepton_rl.core.direct import Direct
 from lepton_rl.core.policy import Preempt, Start, Wait
 from lepton_rl.core.rules.backfill import take_chosen, undo_choice
 from lepton_rl.core.tables import NO_NODE, View
@@ -17,6 +18,7 @@ class Feasibility:
 
     def __init__(self) -> None:
         self._workspace = Workspace(has_plan=False)
+        self._take_chosen, self._undo_choice = Direct(take_chosen), Direct(undo_choice)
 
     def allows(self, view: View, decision: object) -> bool:
         """Whether the system would carry out `decision`; anything may be asked about.
@@ -45,9 +47,9 @@ class Feasibility:
         choice = self._workspace.fitting(view).choice
         choice["node"], choice["cards"] = NO_NODE, 0
         choice["node"][0, :replicas] = decision.nodes
-        if take_chosen(seen, work, 0, local) >= 0:
+        if self._take_chosen(seen, work, 0, local) >= 0:
             return False
-        undo_choice(seen, work, 0, row)
+        self._undo_choice(seen, work, 0, row)
         return True
 
 

@@ -10,6 +10,7 @@ from typing import Protocol, cast, runtime_checkable
 
 from pydantic import Field
 
+from lepton_rl.core.direct import Direct
 from lepton_rl.core.errors import NotFiniteError
 from lepton_rl.core.policy import Decision, Policy, RemembersTasks, Wait
 from lepton_rl.core.settings import Settings
@@ -106,6 +107,7 @@ class GuardedPolicy(Combined):
     ) -> None:
         super().__init__(policy, fallback)
         self._policy, self._fallback = policy, fallback
+        self._is_within_limits = Direct(is_within_limits)
         self._shows = policy if isinstance(policy, ShowsInputs) else None
         settings = settings or GuardSettings()
         self._budget_ns = settings.budget_us * _NANOSECONDS_PER_US
@@ -170,7 +172,7 @@ class GuardedPolicy(Combined):
     def _problem(self, view: View, decision: object) -> Cause | None:
         """Why an answer must not be used, None if it may."""
         observed = None if self._shows is None else self._shows.observed
-        if observed is not None and not is_within_limits(observed):
+        if observed is not None and not self._is_within_limits(observed):
             return Cause.OUT_OF_RANGE
         if not self._feasibility.allows(view, decision):
             return Cause.INFEASIBLE

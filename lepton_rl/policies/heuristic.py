@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lepton_rl.core.direct import Direct
 from lepton_rl.core.policy import Decision, Preempt, Start, Wait
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import (
@@ -52,6 +53,7 @@ class HeuristicPolicy:
     ) -> None:
         self.rule: DispatchRule = make_rule(order, place, backfill, weights, blocking, preempt)
         self._workspace = Workspace(has_plan=self.rule.backfill == Backfill.CONSERVATIVE)
+        self._propose = Direct(propose)
 
     def __repr__(self) -> str:
         return f"HeuristicPolicy({self.name!r})"
@@ -75,7 +77,7 @@ class HeuristicPolicy:
         if self.rule.blocking:
             _forget_departed(view, scratch)
         seen, work = self._workspace.ready(view)
-        local = int(propose(seen, work, 0, self.rule))
+        local = int(self._propose(seen, work, 0, self.rule))
         if local == WAIT:
             return Wait()
         if is_preemption(local):

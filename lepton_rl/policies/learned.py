@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.core.by_reference import Handle
+from lepton_rl.core.direct import Direct
 from lepton_rl.core.errors import ArtifactError, NotFiniteError, StateError
 from lepton_rl.core.policy import Decision, Start, Wait
 from lepton_rl.core.rules.backfill import Backfill
@@ -86,6 +87,8 @@ class LearnedPolicy:
         self._slots = manifest.slots
         self._rules = int(self.place), int(self.backfill)
         self._workspace = Workspace(has_plan=self.backfill is Backfill.CONSERVATIVE)
+        self._encode, self._encode_candidates = Direct(encode), Direct(encode_candidates)
+        self._propose_head = Direct(propose_head)
 
     def __reduce__(self) -> tuple[type[LearnedPolicy], tuple[Artifact, Place, Backfill]]:
         """In another process it begins with buffers of its own."""
@@ -111,7 +114,7 @@ class LearnedPolicy:
     def _observe(self, view: View) -> _Seat:
         seat = self._seat(view)
         may_wait = self.may_wait and view.status["num_running"].item() > 0
-        encode(self._workspace.ready(view)[0], 0, may_wait, seat.into, seat.work)
+        self._encode(self._workspace.ready(view)[0], 0, may_wait, seat.into, seat.work)
         self.observed = seat.obs
         return seat
 
@@ -125,7 +128,7 @@ class LearnedPolicy:
         seen, work = self._workspace.ready(view)
         if self.chooses_nodes and has_room_now(seen, 0, head):
             return Start(head, self._nodes_for(view, seen, work, head))
-        local = propose_head(seen, work, 0, head, *self._rules)
+        local = self._propose_head(seen, work, 0, head, *self._rules)
         if local == WAIT:
             return Wait()
         replicas = view.tasks["replicas"].item(view.status["first_row"].item() + local)
@@ -170,7 +173,7 @@ class LearnedPolicy:
     def _observe_nodes(self, view: View, local: int, replica: int) -> _Seat:
         seat = self._seat(view)
         seen, _ = self._workspace.ready(view)
-        encode_candidates(seen, 0, local, replica, seat.into, seat.work)
+        self._encode_candidates(seen, 0, local, replica, seat.into, seat.work)
         self.observed = seat.obs
         return seat
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lepton_rl.core.by_reference import Handle
 from lepton_rl.core.checks import shown
+from lepton_rl.core.direct import Direct
 from lepton_rl.core.errors import ConfigError, InfeasibleDecisionError, StateError
 from lepton_rl.core.intake import node_table
 from lepton_rl.core.nodes import Cluster
@@ -24,13 +25,12 @@ from lepton_rl.sim.episode import (
     first_masked,
     reset_episode,
     step_batch,
-    step_range,
 )
 from lepton_rl.sim.linear_episode import linear_scores, play_linear
 from lepton_rl.sim.linear_score import NODE_SCORE_FEATURES
 from lepton_rl.sim.objective import Objective
-from lepton_rl.sim.slices import SliceThreads
 from lepton_rl.sim.tables import SimTable, empty_sim
+from lepton_rl.sim.turns import StepThreads
 from lepton_rl.sim.world import World
 
 __all__ = ["BatchSimulator", "episode_rule"]
@@ -134,9 +134,11 @@ class BatchSimulator:
             )
             for space in spaces
         ]
-        self._tables = [Handle.standing_for(table) for table in tables]  # one a thread
-        self.table = self._tables[0]
-        self._threads = SliceThreads(num_threads)
+        handles = [Handle.standing_for(table) for table in tables]  # one a thread
+        self.table = handles[0]
+        self._threads = StepThreads(handles, rule) if num_threads > 1 else None
+        self._step_batch, self._first_masked = Direct(step_batch), Direct(first_masked)
+        self._reset_episode = Direct(reset_episode)
 
     def reset(self, b: int, first_row: int) -> None:
         """Begin an episode of environment `b` at task `first_row`.
@@ -149,7 +151,7 @@ class BatchSimulator:
             raise ConfigError(f"environment must be one of 0..{self.batch - 1}, got {b}")
         if not 0 <= first_row <= last:
             raise ConfigError(f"episode start must be a task in 0..{last}, got {first_row}")
-        reset_episode(self.table, b, first_row, self.episode_tasks, self.rule)
+        self._reset_episode(self.table, int(b), int(first_row), self.episode_tasks, self.rule)
 
     def step(self, actions: NDArray[np.int64] | Sequence[int]) -> None:
         """Act in every environment; results are in `obs`, `rewards` and `terminated`.
@@ -196,21 +198,18 @@ class BatchSimulator:
     def step_one(self, action: int) -> None:
         """`step` of a batch of one environment, without a look at what `action` is."""
         self._actions[0] = action
-        wrong = step_batch(self.table, self.rule)
+        wrong = self._step_batch(self.table, self.rule)
         if wrong >= 0:
             raise self._refusal(wrong)
 
     def _step(self) -> int:
         """Do `self._actions`; returns what `step_batch` does."""
-        if self._threads.num_threads == 1:
-            return step_batch(self.table, self.rule)
-        wrong = first_masked(self.table)
+        if self._threads is None:
+            return self._step_batch(self.table, self.rule)
+        wrong = self._first_masked(self.table)
         if wrong < 0:
-            self._threads.run(self._step_slice, self.batch)
+            self._threads.step(self.batch)
         return wrong
-
-    def _step_slice(self, thread: int, first: int, last: int) -> None:
-        step_range(self._tables[thread], self.rule, first, last)
 
     def _refusal(self, wrong: int) -> InfeasibleDecisionError | StateError:
         """Why environment `wrong` cannot do its action."""
@@ -226,7 +225,8 @@ class BatchSimulator:
 
     def close(self) -> None:
         """End the threads."""
-        self._threads.close()
+        if self._threads is not None:
+            self._threads.close()
 
     def checked(self, actions: NDArray[np.int64] | Sequence[int]) -> NDArray[np.int64]:
         """`(batch,)` int64 actions, which may still be masked.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_rl.core.by_reference import by_reference
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.dispatch import WAIT, start_head
 from lepton_rl.core.rules.placement import begin_gang, has_room_now, only_node, place_replica
 from lepton_rl.core.tables import NO_NODE, NO_TASK, Floats, Ints
@@ -88,7 +88,7 @@ def _is_worth_waiting(sim: SimTable, b: int) -> bool:
     return not is_over(sim, b) and sim.progress[b].num_ends > 0
 
 
-@compiled
+@inlined
 def _dispatch(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> bool:
     """Start `head` or who may overtake it, else go on to the next event; False if none is left."""
     if rule.choose_nodes and has_room_now(sim.state, b, head):
@@ -126,7 +126,7 @@ def _put_forced(sim: SimTable, b: int, rule: EpisodeRule) -> bool:
     return False
 
 
-@compiled
+@inlined
 def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
     """Go on until there is something to decide or the episode is over."""
     going = True
@@ -144,7 +144,7 @@ def settle(sim: SimTable, b: int, rule: EpisodeRule, skip_forced: bool) -> None:
             going = False
 
 
-@compiled
+@inlined
 def _observe(batch: BatchTable, work: EncoderWorkspace, b: int, rule: EpisodeRule) -> None:
     """Write the observation of environment `b`; waiting is offered while something can happen.
 
@@ -182,7 +182,7 @@ def begin_episode(
     _observe(batch, work, b, rule)
 
 
-@compiled
+@inlined
 def step_head(sim: SimTable, b: int, head: int, rule: EpisodeRule) -> float:
     """Act on one decision: `head` is the local index of the task that comes first, or WAIT.
 
@@ -204,7 +204,7 @@ def step_node(sim: SimTable, b: int, m: int, rule: EpisodeRule) -> float:
     return _settled_reward(sim, b, rule)
 
 
-@compiled
+@inlined
 def _settled_reward(sim: SimTable, b: int, rule: EpisodeRule) -> float:
     """Go on to the next decision; minus the cost accrued since the last one."""
     settle(sim, b, rule, rule.skip_forced)
@@ -242,7 +242,7 @@ def step_range(batch: BatchTable, rule: EpisodeRule, first: int, last: int) -> N
             step_one(batch, batch.work, b, rule)
 
 
-@compiled
+@inlined
 def step_one(batch: BatchTable, work: EncoderWorkspace, b: int, rule: EpisodeRule) -> None:
     """Step environment `b`, whose action is allowed, with a work space of its own."""
     action, slots = batch.actions[b], batch.obs.window.shape[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.dispatch import (
     WAIT,
     DispatchRule,
@@ -136,7 +136,7 @@ def advance(sim: SimTable, b: int, objective: int, one_event: bool) -> bool:
     return True
 
 
-@compiled
+@inlined
 def _pass_time(sim: SimTable, b: int, to_us: int, objective: int) -> None:
     """Move the clock; tasks that were stopped at an earlier instant are pending again."""
     from_us = sim.state.status[b].now_us
@@ -149,7 +149,7 @@ def _pass_time(sim: SimTable, b: int, to_us: int, objective: int) -> None:
     sim.progress[b].num_resting = 0
 
 
-@compiled
+@inlined
 def _receive(sim: SimTable, b: int, objective: int) -> None:
     """The next task arrives; it is pending unless it needs others first."""
     local = sim.progress[b].next_arrival

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.sim.tables import SimTable
 
 __all__ = ["pop_end", "push_end", "remove_end"]
@@ -16,14 +16,14 @@ def _before(sim: SimTable, b: int, one: int, other: int) -> bool:
     return one < other
 
 
-@compiled
+@inlined
 def push_end(sim: SimTable, b: int, local: int) -> None:
     """A run that will end at `end_us`."""
     _rise(sim, b, local, sim.progress[b].num_ends)
     sim.progress[b].num_ends += 1
 
 
-@compiled
+@inlined
 def _rise(sim: SimTable, b: int, local: int, child: int) -> None:
     """Put a run into the free place `child`, or above it."""
     while child > 0:
@@ -35,7 +35,7 @@ def _rise(sim: SimTable, b: int, local: int, child: int) -> None:
     sim.ends[b, child] = local
 
 
-@compiled
+@inlined
 def pop_end(sim: SimTable, b: int) -> int:
     """Take out the run that ends first; there is one."""
     first = sim.ends[b, 0]
@@ -46,7 +46,7 @@ def pop_end(sim: SimTable, b: int) -> int:
     return first
 
 
-@compiled
+@inlined
 def _sink(sim: SimTable, b: int, last: int, parent: int) -> None:
     """Put a run into the free place `parent`, or below it."""
     count = sim.progress[b].num_ends

@@ -22,7 +22,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from lepton_rl.core.clock import MICROSECOND
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.times import duration_us
 from lepton_rl.sim.tables import SimTable
 
@@ -84,14 +84,14 @@ def _cost(objective: int, sim: SimTable, row: int, wait_us: int) -> float:
     return _metric(objective, sim, row, wait_us) + _long_wait_cost(sim, wait_us)
 
 
-@compiled
+@inlined
 def _long_wait_cost(sim: SimTable, wait_us: int) -> float:
     if sim.long_waits[0] <= 0 or wait_us <= 0:
         return 0.0
     return sim.long_waits[0] * (wait_us / MICROSECOND / HOUR_S) ** sim.long_waits[1]
 
 
-@compiled
+@inlined
 def _growth(objective: int, sim: SimTable, row: int, from_us: int, to_us: int) -> float:
     """f(`to_us`) - f(`from_us`) of waits in us, with one division at the most."""
     if objective == _DEADLINES:
@@ -136,7 +136,7 @@ def lost_work_cost(objective: int, sim: SimTable, b: int, local: int, kept_us: i
     return _cost(objective, sim, row, after_us) - before
 
 
-@compiled
+@inlined
 def waiting_cost(objective: int, sim: SimTable, b: int, from_us: int, to_us: int) -> float:
     """What the tasks pending now add between two times."""
     total = 0.0

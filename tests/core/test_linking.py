@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from lepton_rl.core.compiled import compiled
+from typing import Any
+
+import pytest
+from numba.core.codegen import JITCPUCodegen
+
+from lepton_rl.core.compiled import _OPTIONS, compiled
 
 
 @compiled
@@ -37,3 +42,29 @@ def test_several_callers_share_a_translation() -> None:
 
     assert other(5) == 12
     assert other(2) == 6
+
+
+def test_what_is_only_translated_never_becomes_machine_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Code that is optimised would call what is not, where both have the same name."""
+    added: list[str] = []
+    add_module = JITCPUCodegen._add_module
+
+    def note(self: Any, module: Any) -> Any:
+        added.append(module.name)
+        return add_module(self, module)
+
+    monkeypatch.setattr(JITCPUCodegen, "_add_module", note)
+    monkeypatch.setitem(_OPTIONS, "cache", False)
+
+    @compiled
+    def inner(value: int) -> int:
+        return value + 1
+
+    @compiled
+    def outer(value: int) -> int:
+        return inner(value) + inner(2)
+
+    assert outer(3) == 7
+    assert [name.split(".")[-1] for name in added] == ["outer"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.resources import CARD
 from lepton_rl.core.rules.kinds import num_devices, num_divisible
 from lepton_rl.core.tables import NodeTable, PoolTable, Records, View
@@ -10,7 +10,7 @@ from lepton_rl.core.tables import NodeTable, PoolTable, Records, View
 __all__ = ["give_back", "give_back_run", "retake", "take"]
 
 
-@compiled
+@inlined
 def take(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int) -> int:
     """Allocate one replica of task `row` on node `m`; returns the bits of the cards it got.
 
@@ -43,7 +43,7 @@ def _fullest_card(pool: PoolTable, b: int, m: int, first: int, last: int, wanted
     return best
 
 
-@compiled
+@inlined
 def give_back(
     tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int, card_set: int
 ) -> None:
@@ -51,7 +51,7 @@ def give_back(
     _shift(tasks, nodes, pool, b, row, m, card_set, 1)
 
 
-@compiled
+@inlined
 def give_back_run(view: View, b: int, pool: PoolTable, p: int, local: int) -> None:
     """Give back, in row `p` of a pool, what all replicas of a running task hold."""
     row = view.status[b].first_row + local
@@ -68,7 +68,7 @@ def retake(
     _shift(tasks, nodes, pool, b, row, m, card_set, -1)
 
 
-@compiled
+@inlined
 def _shift(
     tasks: Records,
     nodes: NodeTable,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.backfill import (
     Backfill,
     choose_nodes,
@@ -66,7 +66,7 @@ def victim_of(decision: int) -> int:
     return WAIT - 1 - decision
 
 
-@compiled
+@inlined
 def start_head(view: View, scratch: Scratch, b: int, head: int, place: int, backfill: int) -> int:
     """Start `head` if it fits, else whom `backfill` lets overtake it, else WAIT.
 

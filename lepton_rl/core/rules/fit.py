@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.resources import CARD
 from lepton_rl.core.rules.kinds import num_devices, num_divisible
 from lepton_rl.core.tables import NEVER_US, NO_TASK, NodeTable, PoolTable, Records
@@ -19,7 +19,7 @@ __all__ = [
 _MANY = 1 << 30
 
 
-@compiled
+@inlined
 def takes_replica(
     tasks: Records, nodes: NodeTable, pool: PoolTable, b: int, row: int, m: int
 ) -> bool:
@@ -76,7 +76,7 @@ def count_replicas(
     return most
 
 
-@compiled
+@inlined
 def _card_capacity(
     nodes: NodeTable, pool: PoolTable, b: int, m: int, device: int, wanted: int
 ) -> int:
@@ -117,7 +117,7 @@ def first_without_room(tasks: Records, nodes: NodeTable, pool: PoolTable, b: int
     return -1
 
 
-@compiled
+@inlined
 def held_from_us(pool: PoolTable, p: int, m: int, local: int) -> int:
     """When node `m` is reserved for a task other than `local`, NEVER_US if it is not."""
     holder = pool.rows[p, m].held_by

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import inlined
 from lepton_rl.core.tables import NodeTable
 
 __all__ = ["num_devices", "num_divisible"]
 
 
-@compiled
+@inlined
 def num_devices(nodes: NodeTable) -> int:
     """How many of the kinds are devices that come as cards."""
     return nodes.card_start.shape[0] - 1
 
 
-@compiled
+@inlined
 def num_divisible(nodes: NodeTable) -> int:
     """How many of the kinds are divisible, which is also the index of the first device kind."""
     return nodes.total.shape[0] - num_devices(nodes)

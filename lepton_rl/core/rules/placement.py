@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.allocation import give_back, take
 from lepton_rl.core.rules.fit import count_replicas, held_from_us, takes_replica
 from lepton_rl.core.rules.node_scores import Place, mark_device_classes, node_score
@@ -30,7 +30,7 @@ __all__ = [
 _FIRST_FIT, _CLUSTERING = int(Place.FIRST_FIT), int(Place.GPU_CLUSTERING)
 
 
-@compiled
+@inlined
 def may_use(
     view: View, b: int, pool: PoolTable, p: int, local: int, row: int, now_us: int, m: int
 ) -> bool:
@@ -76,7 +76,7 @@ def asks_for_more(view: View, b: int, local: int, scratch: Scratch) -> bool:
     return False
 
 
-@compiled
+@inlined
 def best_node(
     view: View,
     b: int,

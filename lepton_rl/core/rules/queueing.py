@@ -5,7 +5,7 @@ Both are arrays kept in order (arrival, expected end), so that rules walk them w
 
 from __future__ import annotations
 
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.allocation import give_back_run
 from lepton_rl.core.rules.signals import note_arrival, note_start
 from lepton_rl.core.rules.tenants import hold_for_tenant
@@ -15,7 +15,7 @@ from lepton_rl.core.tables import NO_TASK, Ints, View
 __all__ = ["arrive", "correct_outlived", "enter_queue", "enter_run", "leave_queue", "leave_run"]
 
 
-@compiled
+@inlined
 def arrive(view: View, b: int, local: int) -> None:
     """A task that nothing is known of yet becomes pending."""
     view.spans[b, local].kept_us = 0
@@ -26,7 +26,7 @@ def arrive(view: View, b: int, local: int) -> None:
     enter_queue(view, b, local)
 
 
-@compiled
+@inlined
 def enter_queue(view: View, b: int, local: int) -> None:
     """Put a task among the pending ones, behind everything that was submitted no later."""
     first_row = view.status[b].first_row
@@ -44,7 +44,7 @@ def enter_queue(view: View, b: int, local: int) -> None:
         view.status[b].num_critical += 1
 
 
-@compiled
+@inlined
 def _take_out(listed: Ints, b: int, count: int, local: int) -> bool:
     """Take a task out of the first `count` of a row and close the gap; False if it is not there."""
     position = 0
@@ -55,7 +55,7 @@ def _take_out(listed: Ints, b: int, count: int, local: int) -> bool:
     return position < count
 
 
-@compiled
+@inlined
 def leave_queue(view: View, b: int, local: int) -> bool:
     """Take a task out of the queue; False if it was not pending.
 
@@ -123,7 +123,7 @@ def leave_run(view: View, b: int, local: int) -> bool:
     return True
 
 
-@compiled
+@inlined
 def correct_outlived(view: View, b: int) -> None:
     """Raise the expected ends of tasks that outlive a prediction below what their users asked for.
 

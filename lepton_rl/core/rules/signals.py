@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from lepton_rl.core.clock import MICROSECOND
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.tables import View
 
 __all__ = [
@@ -41,7 +41,7 @@ def forget_signals(view: View, b: int) -> None:
     signals.overruns = 0.0
 
 
-@compiled
+@inlined
 def pass_time(view: View, b: int, now_us: int) -> None:
     """Move the clock on; what was noted so far counts less."""
     signals = view.signals[b]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lepton_rl.core.clock import MICROSECOND
-from lepton_rl.core.compiled import compiled
+from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.tables import NodeTable, Records, View
 
 __all__ = [
@@ -24,7 +24,7 @@ CORRECTIONS_S = (
 """Increments of Tsafrir's correction, in s, ascending."""
 
 
-@compiled
+@inlined
 def duration_us(work_us: int, speed: float) -> int:
     """How long work takes on a node of this speed, in whole us; at least 1."""
     if speed == 1.0:
@@ -51,7 +51,7 @@ def kept_work_us(kept_us: int, ran_us: int, speed: float, interval_us: int) -> i
     return max(kept_us, done_us - done_us % interval_us)
 
 
-@compiled
+@inlined
 def remaining_us(view: View, b: int, local: int) -> int:
     """Estimate of what is left of a task, in us on a node of speed 1; >= 1.
 
@@ -74,7 +74,7 @@ def served_us(view: View, b: int, local: int) -> int:
     return served
 
 
-@compiled
+@inlined
 def expected_end_on_us(view: View, b: int, local: int, now_us: int, m: int) -> int:
     """When a task would end that starts at `now_us` on node `m`."""
     row = view.status[b].first_row + local
