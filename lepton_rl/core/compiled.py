@@ -19,6 +19,7 @@ import numba.core.config as numba_config
 
 from lepton_rl.core.compilation import announce_compilation
 from lepton_rl.core.errors import StateError
+from lepton_rl.core.indexing import trust_indices
 from lepton_rl.core.linking import link_as_a_whole
 from lepton_rl.core.machine_code import keep_files_apart, name_records_by_layout
 
@@ -55,6 +56,7 @@ def _folder_of(digests: dict[Path, str]) -> Path:
 
 
 name_records_by_layout()
+trust_indices()
 announce_compilation()
 
 _DIGESTS = _source_digests()

@@ -27,6 +27,7 @@ from numba import typeof
 from lepton_rl.core.by_reference import Reference
 from lepton_rl.core.compiled import cache_dir
 from lepton_rl.core.errors import ConfigError, LeptonError
+from lepton_rl.core.indexing import trusting
 from lepton_rl.core.own_parts import at_address
 from lepton_rl.sim.episode import EpisodeRule
 from lepton_rl.sim.kernels import KernelTable, run_environment
@@ -154,6 +155,7 @@ def _translating(capability: Capability) -> Iterator[None]:
     twice the code, and twice the time until the driver has translated it.
     """
     from numba.cuda.dispatcher import CUDADispatcher
+    from numba.cuda.np.arrayobj import fix_integer_index
 
     class Specialised(CUDADispatcher):
         def __init__(self, py_func: Any, targetoptions: dict[str, Any], *rest: Any) -> None:
@@ -165,6 +167,7 @@ def _translating(capability: Capability) -> Iterator[None]:
     with (
         mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device),
         mock.patch("numba.cuda.dispatcher.CUDADispatcher", Specialised),
+        mock.patch("numba.cuda.np.arrayobj.fix_integer_index", trusting(fix_integer_index)),
     ):
         yield
 
