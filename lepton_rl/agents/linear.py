@@ -3,7 +3,7 @@
 Times, shares and waits stand in the features as logarithms, so a linear score orders as a product
 of their powers does: SJF, SAF and WFP3 are points of the space. The features that tell who fits and
 whom a task would delay let a score backfill without a rule. Placement rules are points of the space
-of node scores, and the speed of a node, which no rule reads, is one of its features.
+of node scores.
 
 A hold is a weighted sum of the features of a task and of the cluster beside a constant. Where it is
 above 0 it lowers the score of the task steeply, so that the task is held back; where waiting is
