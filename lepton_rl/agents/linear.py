@@ -53,10 +53,10 @@ NODE_STARTS = {
     "best-fit": {"left_over": -1.0},
     "least-loaded": {"load": -1.0},
     "fgd": {"relief": 1.0},
-    "fastest": {"speed": 1.0},
+    "fastest": {"speed": 1.0, "left_over": -1e-3},
     "fastest, then first-fit by relief": {"speed": 1.0, "relief": 1.0, "load_after": -0.1},
 }
-"""Weights of `NODE_SCORE_FEATURES` that place as rules do, and two that go by the speed first."""
+"""Weights of `NODE_SCORE_FEATURES` that place as rules do, and one that mixes three of them."""
 
 _NARROW = {"requested_time": 1.0, "share_left": -3.0, "share": -0.25}
 
