@@ -126,7 +126,8 @@ class Evolution:
         return self._compared(outcomes, goal)
 
     def _compared(self, outcomes: Outcomes, goal: Outcomes) -> float:
-        return loss(outcomes, goal, self._config.tail_weight, self._training.least_cost)
+        added = self._training.least_cost, self._training.least_wait_s
+        return loss(outcomes, goal, self._config.tail_weight, *added)
 
     def _validated(self, weights: LinearWeights) -> Selected:
         outcomes = self._validation.under_score(weights, self._starts)

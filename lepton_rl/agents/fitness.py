@@ -22,8 +22,8 @@ from lepton_rl.sim.replay import run_to_end
 __all__ = ["Outcomes", "Schedules", "loss"]
 
 _ENVIRONMENT = 0
-_LEAST_WAIT_S = 60.0
-"""Added to waits before they are compared: below a minute nobody minds."""
+_MINUTE_S = 60.0
+"""Below a minute nobody minds a wait, unless tasks are shorter than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ class Schedules:
         chooses_nodes: whether scores choose nodes too.
         least_cost: added to costs before they are compared: one task, where deadlines count, of
             which there may be windows without a missed one; otherwise nothing.
+        least_wait_s: added to waits before they are compared: a minute, or the mean requested time
+            of the tasks of the split where that is shorter.
         decisions: made under linear scores so far.
     """
 
@@ -61,6 +63,9 @@ class Schedules:
         self.chooses_nodes = config.choose_nodes
         misses = self._simulator.rule.objective == Objective.DEADLINES
         self.least_cost = 1 / episodes.length if misses else 0.0
+        first, last = episodes.split.first, episodes.split.last
+        requested_us = self._simulator.sim.state.tasks["requested_us"][first : last + 1]
+        self.least_wait_s = min(_MINUTE_S, float(requested_us.mean()) / MICROSECOND)
         self.decisions = 0
 
     def under_score(self, weights: LinearWeights, starts: Iterable[int]) -> Outcomes:
@@ -96,7 +101,13 @@ class Schedules:
         return cost, float(np.percentile(waits_s, 95)), float(waits_s.max())
 
 
-def loss(ours: Outcomes, reference: Outcomes, tail_weight: float, least_cost: float = 0.0) -> float:
+def loss(
+    ours: Outcomes,
+    reference: Outcomes,
+    tail_weight: float,
+    least_cost: float = 0.0,
+    least_wait_s: float = _MINUTE_S,
+) -> float:
     """How much worse than the reference, as a logarithm: 0 is as good, negative is better.
 
     The mean of two logarithms, of the ratio of the mean costs, which is what is reported, and of
@@ -108,15 +119,16 @@ def loss(ours: Outcomes, reference: Outcomes, tail_weight: float, least_cost: fl
         reference: of the same windows.
         tail_weight: >= 0.
         least_cost: added to all costs, >= 0.
+        least_wait_s: added to all waits, > 0.
     """
     mine, theirs = ours.cost + least_cost, reference.cost + least_cost
     of_means = float(mine.mean() / theirs.mean())
     mean_of = float((mine / theirs).mean())
-    tails = _excess(ours.p95_wait_s, reference.p95_wait_s)
-    tails += _excess(ours.longest_wait_s, reference.longest_wait_s)
+    tails = _excess(ours.p95_wait_s, reference.p95_wait_s, least_wait_s)
+    tails += _excess(ours.longest_wait_s, reference.longest_wait_s, least_wait_s)
     return 0.5 * (math.log(of_means) + math.log(mean_of)) + tail_weight * tails
 
 
-def _excess(ours_s: Floats, reference_s: Floats) -> float:
-    ratio = (float(ours_s.mean()) + _LEAST_WAIT_S) / (float(reference_s.mean()) + _LEAST_WAIT_S)
+def _excess(ours_s: Floats, reference_s: Floats, least_s: float) -> float:
+    ratio = (float(ours_s.mean()) + least_s) / (float(reference_s.mean()) + least_s)
     return max(0.0, math.log(ratio))

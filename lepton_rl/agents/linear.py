@@ -3,7 +3,7 @@
 Times, shares and waits stand in the features as logarithms, so a linear score orders as a product
 of their powers does: SJF, SAF and WFP3 are points of the space. The features that tell who fits and
 whom a task would delay let a score backfill without a rule. Placement rules are points of the space
-of node scores, and the speed of a node, which no rule reads, is one of its features.
+of node scores.
 
 A hold is a weighted sum of the features of a task and of the cluster beside a constant. Where it is
 above 0 it lowers the score of the task steeply, so that the task is held back; where waiting is
@@ -53,10 +53,10 @@ NODE_STARTS = {
     "best-fit": {"left_over": -1.0},
     "least-loaded": {"load": -1.0},
     "fgd": {"relief": 1.0},
-    "fastest": {"speed": 1.0},
+    "fastest": {"speed": 1.0, "left_over": -1e-3},
     "fastest, then first-fit by relief": {"speed": 1.0, "relief": 1.0, "load_after": -0.1},
 }
-"""Weights of `NODE_SCORE_FEATURES` that place as rules do, and two that go by the speed first."""
+"""Weights of `NODE_SCORE_FEATURES` that place as rules do, and one that mixes three of them."""
 
 _NARROW = {"requested_time": 1.0, "share_left": -3.0, "share": -0.25}
 

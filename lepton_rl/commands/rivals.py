@@ -22,7 +22,7 @@ _HEADLINES: Mapping[str, str] = MappingProxyType(
 """Objective -> the metric that its rewards add up to."""
 
 _URGENT = ("edf", "least-slack")
-_PLACES = ("best-fit", "least-loaded", "tetris", "gpu-packing", "fgd")
+_PLACES = ("best-fit", "least-loaded", "tetris", "gpu-packing", "fgd", "fastest")
 
 
 def headline_of(environment: EnvironmentConfig) -> str:

@@ -51,7 +51,7 @@ __all__ = [
     "heuristics_of",
 ]
 
-SCENARIOS_VERSION = 1
+SCENARIOS_VERSION = 2
 """Counts up when figures under the name of the protocol would change."""
 
 BASELINE = "fcfs"
@@ -80,11 +80,14 @@ _ANYWHERE = (
     "fcfs+best-fit",
     "fcfs+least-loaded",
     "fcfs+fgd",
+    "fcfs+fastest",
     "sjf",
     "sjf+least-loaded",
+    "sjf+fastest",
     "saf",
+    "saf+fastest",
 )
-_WITH_DEADLINES = ("edf", "edf+least-loaded", "least-slack")
+_WITH_DEADLINES = ("edf", "edf+least-loaded", "edf+fastest", "least-slack")
 _FIGURES: Final[Mapping[str, FigureOf]] = MappingProxyType(
     {
         "mean_turnaround_s": lambda schedule, _: float(turnarounds_s(schedule).mean()),

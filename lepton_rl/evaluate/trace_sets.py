@@ -126,7 +126,7 @@ _JCT_COLUMNS = ("p95_turnaround_s", "deadline_misses", "device_utilisation")
 
 GPU_TRAINING: Final = TraceSet(
     name="gpu-training",
-    version=1,
+    version=2,
     cases=(
         TraceCase("Philly", "philly_2017_jobs.csv.gz", {"nodes": 60}),
         TraceCase("Chronus SLO", "chronus_philly_SLO.csv.gz"),
@@ -137,7 +137,17 @@ GPU_TRAINING: Final = TraceSet(
         TraceCase("Gavel 0e4a51", "gavel_msr_seed0_0e4a51.trace.gz"),
     ),
     heuristics=MappingProxyType(
-        {"FIFO": "fcfs", "SJF": "sjf", "SRTF": "sjf+preempt", "LAS": "las", "EDF": "edf"}
+        {
+            "FIFO": "fcfs",
+            "FIFO fastest": "fcfs+fastest",
+            "SJF": "sjf",
+            "SJF fastest": "sjf+fastest",
+            "SRTF": "sjf+preempt",
+            "SRTF fastest": "sjf+preempt+fastest",
+            "LAS": "las",
+            "LAS fastest": "las+fastest",
+            "EDF": "edf",
+        }
     ),
     setting=standard_setting(Backfill.NONE),
     headline="mean_turnaround_s",
@@ -145,6 +155,7 @@ GPU_TRAINING: Final = TraceSet(
     checkpoint_s=60.0,
     remarks=(
         "SJF and SRTF know the run times in advance, which no real scheduler does",
+        "fastest chooses the fastest node for a job; where none is faster, as best-fit",
         "SRTF and LAS may stop a job, which then loses its work since a checkpoint each 60 s",
         "each window starts on an idle cluster; mean wait counts to the first start",
     ),

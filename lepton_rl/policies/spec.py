@@ -6,7 +6,7 @@ that is enough (no two of the names below are equal). Case does not matter, `_` 
     order     fcfs sjf ljf saf f1 f2 f3 f4 wfp3 unicep lepton edf least-slack multifactor drf
               max-min las (required)
     place     first-fit best-fit least-loaded (or worst-fit) dot-product tetris gpu-packing
-              gpu-clustering fgd random; lepton: least-loaded, all others: first-fit
+              gpu-clustering fgd random fastest; lepton: least-loaded, all others: first-fit
     backfill  none easy conservative fixed-shadow; none
     blocking  true false; alone it means true; false
     preempt   true false; alone it means true; las: true, all others: false; not with ljf, lepton,

@@ -101,6 +101,21 @@ def test_loss_by_hand() -> None:
     assert loss(better, reference, 1.0) == pytest.approx(expected)
     longer = outcomes([1.0, 3.0], [200.0, 720.0], [500.0, 500.0])
     assert loss(longer, reference, 2.0) == pytest.approx(2.0 * np.log(520 / 260))
+    of_seconds = loss(longer, reference, 2.0, least_wait_s=5.0)
+    assert of_seconds == pytest.approx(2.0 * np.log(465 / 205))
+
+
+@pytest.mark.parametrize(("source", "below_s"), [("load-balancing", 0.2), ("ml-platform", 60.0)])
+def test_waits_are_compared_on_the_scale_of_the_tasks_and_no_coarser_than_a_minute(
+    source: str, below_s: float
+) -> None:
+    workload = {"source": source, "settings": {"num_tasks": 1000}}
+    config = EnvironmentConfig.model_validate({"workload": workload, "episode_tasks": 64})
+    episodes = Episodes.of(config)
+    requested_s = episodes.workload.tasks["requested_us"][:600].mean() / 1e6  # training split
+    found = Schedules(config, episodes).least_wait_s
+    assert found == pytest.approx(min(60.0, requested_s))
+    assert found <= below_s
 
 
 def test_utilities_are_by_rank_and_sum_to_nothing() -> None:

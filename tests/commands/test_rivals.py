@@ -19,9 +19,10 @@ def test_where_nodes_are_not_chosen_the_orders_compete() -> None:
 
 def test_where_nodes_are_chosen_every_pair_competes() -> None:
     rivals = rivals_of(environment_for("edge"))
-    assert len(rivals) == (len(BASELINES) + 2) * 6
+    assert len(rivals) == (len(BASELINES) + 2) * 7
     assert rivals["edf+tetris"] == rule_of("edf,place=tetris")
-    assert len(set(rivals.values())) > 70  # tetris and others are rules of their own
+    assert rivals["sjf+fastest"] == rule_of("sjf,place=fastest")
+    assert len(set(rivals.values())) > 80  # tetris and others are rules of their own
     assert "edf" not in rivals_of(environment_for("load-balancing"))
 
 

@@ -31,6 +31,7 @@ HEURISTICS = (
     *(f"{name}+fixed-shadow+blocking" for name in BASELINES),
     "fcfs+best-fit",
     "fcfs+least-loaded+easy",
+    "sjf+fastest+easy",
 )
 
 

@@ -109,6 +109,7 @@ def test_features_say_what_the_rules_go_by() -> None:
         Place.TETRIS: ("tetris", max),
         Place.GPU_PACKING: ("packing", min),
         Place.FGD: ("relief", max),
+        Place.FASTEST: ("speed", max),
     }
     for place, (name, best) in kinds.items():
         scene, column = Scene(3), CANDIDATE_FEATURES.index(name)

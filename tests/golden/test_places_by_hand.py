@@ -123,6 +123,40 @@ def test_the_least_growth_of_fragmentation() -> None:
     assert node_of(found, "whole") == 0
 
 
+class TestFastest:
+    """Speeds for training 0.5, 2, 2, 2, and 0.8 for all else on n1; cores 4, 8, 6 and 6."""
+
+    CLUSTER = Cluster(
+        (
+            Node("n0", {"cpu": 4}, speed_factors={"training": 0.5}),
+            Node("n1", {"cpu": 8}, speed_factors={"training": 2, "": 0.8}),
+            Node("n2", {"cpu": 6}, speed_factors={"training": 2}),
+            Node("n3", {"cpu": 6}, speed_factors={"training": 2}),
+        )
+    )
+
+    def test_the_speed_for_the_class_decides_then_what_is_left_over_then_the_index(self) -> None:
+        tasks = [
+            task("a", 3, 10, task_class="training"),  # n2 and n3 keep 3/8, n1 5/8
+            task("b", 4, 10, task_class="training"),  # n3 keeps 2/8, n1 4/8; n2 has no room
+            task("c", 2, 10),  # no class: n0, n2, n3 have 1 and keep 2/8, 1/8, 0
+            task("d", 3, 10, task_class="training"),  # n2 keeps nothing, n1 5/8
+            task("e", 2, 10, task_class="training"),  # only n1 has room beside the slow n0
+        ]
+        found = run(self.CLUSTER, tasks, "fcfs+fastest")
+        assert [node_of(found, each.id) for each in tasks] == [2, 3, 3, 2, 1]
+
+    def test_each_replica_of_a_gang_gets_the_fastest_that_is_left(self) -> None:
+        gang = task("gang", 4, 10, task_class="training", num_replicas=5)
+        found = run(self.CLUSTER, [gang], "fcfs+fastest")
+        assert found["gang"].nodes == (2, 3, 1, 1, 0)
+        assert found["gang"].end_us == 20_000_000  # as fast as its slowest node
+
+    def test_where_all_are_equally_fast_it_is_the_best_fit(self) -> None:
+        cluster = nodes({"cpu": 8}, {"cpu": 4}, {"cpu": 4})
+        assert chosen(cluster, "fastest", task("x", 2, 10, task_class="training")) == 1
+
+
 class TestRandom:
     CLUSTER = nodes({"cpu": 64}, {"cpu": 64}, {"cpu": 64})
     TASKS = tuple(task(f"t{index}", 1, 1, at=index) for index in range(300))

@@ -83,7 +83,7 @@ def test_the_shortest_spec() -> None:
         ("fcsf", r"policy 'fcsf': unknown name 'fcsf'; did you mean 'fcfs'\?"),
         ("f4+eazy", r"unknown name 'eazy'; did you mean 'easy'\?"),
         ("order=uniceb", r"order: unknown name 'uniceb'; did you mean 'unicep'\?"),
-        ("f4,place=easy", r"place: unknown name 'easy'; known: best-fit, dot-product, fgd"),
+        ("f4,place=easy", r"place: unknown name 'easy'; known: best-fit, dot-product, fastest"),
         ("f4,plase=best-fit", r"unknown key 'plase'; did you mean 'place'\?"),
         ("f4,backfill=", r"backfill: unknown name ''; known: conservative, easy"),
         ("", r"unknown name ''; known: best-fit"),

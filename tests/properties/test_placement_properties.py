@@ -6,6 +6,7 @@ is compared with what the running replicas hold by the definition of a demand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,10 +39,11 @@ LABELS = ("eu", "trusted")
 MODELS = ("A100", "T4")
 
 nodes_drawn = st.builds(
-    lambda cpu, memory, gpu, fpga, model, labels: (
+    lambda cpu, memory, gpu, fpga, model, labels, speed: (
         {"cpu": cpu / 4, "memory": memory / 4, "gpu": gpu, "fpga": fpga},
         model,
         frozenset(labels),
+        {"training": speed},
     ),
     cpu=st.integers(1, 24),
     memory=st.integers(0, 24),
@@ -49,13 +51,14 @@ nodes_drawn = st.builds(
     fpga=st.integers(0, 2),
     model=st.sampled_from(("", *MODELS)),
     labels=st.sets(st.sampled_from(LABELS)),
+    speed=st.sampled_from((0.5, 1.0, 2.0)),
 )
 # The first node has every kind, label and model bit in reach, so that shapes and bits are fixed.
 clusters = st.lists(nodes_drawn, min_size=0, max_size=4).map(
     lambda drawn: Cluster(
         (
             Node("first", {"cpu": 4, "memory": 4, "gpu": 2, "fpga": 1}, "A100", frozenset(LABELS)),
-            Node("second", {"cpu": 4}, "T4"),
+            Node("second", {"cpu": 4}, "T4", speed_factors={"training": 2.0}),
             *(Node(f"n{i}", *each) for i, each in enumerate(drawn)),
         )
     )
@@ -75,6 +78,7 @@ class Ask:
     models: int
     exclusive: bool
     requested_us: int
+    task_class: int
 
 
 asks = st.builds(
@@ -85,6 +89,7 @@ asks = st.builds(
     models=st.sampled_from((0, 0, 1, 2, 3)),
     exclusive=st.sampled_from((False, False, False, True)),
     requested_us=st.sampled_from((1, HELD_FROM_US, HELD_FROM_US + 1)),
+    task_class=st.sampled_from((0, 1)),
 )
 # (what to do, which ask or running task, under which placement)
 steps = st.lists(
@@ -107,6 +112,7 @@ def table_of(rows: list[Ask]) -> Records:
         table["models"][row] = ask.models
         table["exclusive"][row] = ask.exclusive
         table["requested_us"][row] = ask.requested_us
+        table["task_class"][row] = ask.task_class
     return table
 
 
@@ -214,23 +220,24 @@ def fits(nodes: NodeTable, pool: PoolTable, ask: Ask, m: int) -> bool:
     return True
 
 
-def may_use(pool: PoolTable, m: int, row: int, ask: Ask) -> bool:
+def may_use(nodes: NodeTable, pool: PoolTable, m: int, row: int, ask: Ask) -> bool:
     """Whether node `m` is free of reservations for others that begin before the task would end."""
-    ends_in_time = NOW_US + ask.requested_us <= pool.rows["held_from_us"][0, m]
+    runs_us = max(1, round(ask.requested_us / nodes.speed[m, ask.task_class]))
+    ends_in_time = NOW_US + runs_us <= pool.rows["held_from_us"][0, m]
     return pool.rows["held_by"][0, m] in (NO_TASK, row) or ends_in_time
 
 
-LOADS = {Place.FIRST_FIT: 0, Place.LEAST_LOADED: 1}
+TOLD = (Place.FIRST_FIT, Place.LEAST_LOADED, Place.BEST_FIT, Place.FASTEST)
 """Places that a reference of a few lines tells; the others have examples in tests/core/rules."""
 
 
 def best_node(books: Books, row: int, place: Place) -> int:
-    """The reference for the choice of a node: filter, then the best load, then the lowest index."""
-    nodes, pool = books.nodes, books.pool
+    """The reference: of the feasible nodes the one of least score, then of lowest index."""
+    nodes, pool, ask = books.nodes, books.pool, books.rows[row]
     feasible = [
         m
         for m in range(books.num_nodes)
-        if may_use(pool, m, row, books.rows[row]) and fits(nodes, pool, books.rows[row], m)
+        if may_use(nodes, pool, m, row, ask) and fits(nodes, pool, ask, m)
     ]
     if not feasible:
         return NO_NODE
@@ -239,8 +246,19 @@ def best_node(books: Books, row: int, place: Place) -> int:
         kinds = [k for k in range(4) if nodes.rows["capacity"][m, k]]
         return max(1 - pool.rows["free"][0, m, k] / nodes.rows["capacity"][m, k] for k in kinds)
 
+    def left_over(m: int) -> float:
+        """Of cores and devices: memory is not counted."""
+        free, largest = pool.rows["free"][0, m], nodes.rows["capacity"].max(axis=0)
+        return sum((free[k] - ask.demand[k]) / largest[k] for k in (0, 2, 3))
+
     # Loads are compared as they round to 12 digits: 1 - free / capacity is not used / capacity.
-    return min(feasible, key=lambda m: (round(LOADS[place] * load(m), 12), m))
+    scores: dict[Place, Callable[[int], tuple[float, ...]]] = {
+        Place.FIRST_FIT: lambda _: (),
+        Place.LEAST_LOADED: lambda m: (round(load(m), 12),),
+        Place.BEST_FIT: lambda m: (left_over(m),),
+        Place.FASTEST: lambda m: (-nodes.speed[m, ask.task_class], left_over(m)),
+    }
+    return min(feasible, key=lambda m: (*scores[place](m), m))
 
 
 def copy(pool: PoolTable) -> PoolTable:
@@ -315,7 +333,7 @@ def test_capacity_is_how_often_a_replica_can_be_taken(
 
 
 @settings(max_examples=200, deadline=None)
-@given(scenes, steps, st.sampled_from(list(LOADS)))
+@given(scenes, steps, st.sampled_from(TOLD))
 def test_a_gang_gets_the_nodes_of_the_reference_or_nothing(
     books: Books, script: list[tuple[str, int, Place]], place: Place
 ) -> None:

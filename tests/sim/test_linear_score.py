@@ -49,6 +49,7 @@ def weights(features: tuple[str, ...], **given: float) -> NDArray[np.float32]:
         (Place.TETRIS, {"tetris": 1.0}),
         (Place.GPU_PACKING, {"packing": -1.0}),
         (Place.LEAST_LOADED, {"load": -1.0}),
+        (Place.FASTEST, {"speed": 1.0, "left_over": -1e-3}),
     ],
 )
 def test_a_weight_on_what_a_rule_goes_by_packs_as_the_rule(

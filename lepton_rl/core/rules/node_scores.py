@@ -1,5 +1,8 @@
 """Which of the feasible nodes a replica gets: a score per node, lowest first.
 
+Fastest is what a practitioner does who knows the machines: of nodes that are free now, the fastest
+has the earliest end (as in HEFT, Topcuoglu et al., TPDS 2002, where nobody waits for a node).
+
 Dot product, packing, clustering and FGD are the rules that Weng et al. (ATC'23) compare, as their
 simulator has them; Tetris is from Grandl et al., "Multi-resource packing for cluster schedulers"
 (SIGCOMM'14).
@@ -23,6 +26,7 @@ __all__ = [
     "Place",
     "alignment",
     "any_of",
+    "breaks_tie",
     "fragmentation_relief",
     "left_over",
     "mark_device_classes",
@@ -32,7 +36,7 @@ __all__ = [
 
 
 class Place(IntEnum):
-    """Which of the feasible nodes a replica gets; the lowest index wins ties."""
+    """Which of the feasible nodes a replica gets; the lowest index wins what ties are left."""
 
     FIRST_FIT = 0
     """the lowest index"""
@@ -54,10 +58,12 @@ class Place(IntEnum):
     """the least growth of fragmentation"""
     RANDOM = 8
     """any, drawn from the task's times and the clock: the same each time"""
+    FASTEST = 9
+    """the fastest for tasks of its class; of equally fast ones that of best-fit"""
 
 
 (_FIRST_FIT, _BEST_FIT, _LEAST_LOADED, _DOT_PRODUCT, _TETRIS, _PACKING, _CLUSTERING, _FGD,
- _RANDOM) = (int(p) for p in Place)  # fmt: skip
+ _RANDOM, _FASTEST) = (int(p) for p in Place)  # fmt: skip
 
 
 @compiled
@@ -93,7 +99,22 @@ def node_score(
         return -math.floor(100.0 * fragmentation_relief(view, pool, p, row, m))  # as published
     if place == _RANDOM:
         return any_of(tasks[row].submit_us, view.status[b].now_us, m)
+    if place == _FASTEST:
+        return -view.nodes.speed[m, tasks[row].task_class]
     return 0.0
+
+
+@compiled
+def breaks_tie(
+    view: View, pool: PoolTable, p: int, row: int, m: int, other: int, place: int
+) -> bool:
+    """Whether node `m` goes before `other`, of lower index, although their scores are equal."""
+    if place != _FASTEST:
+        return False
+    tasks, nodes = view.tasks, view.nodes
+    return bool(
+        left_over(tasks, nodes, pool, p, row, m) < left_over(tasks, nodes, pool, p, row, other)
+    )
 
 
 @compiled

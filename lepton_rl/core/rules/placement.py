@@ -5,7 +5,12 @@ from __future__ import annotations
 from lepton_rl.core.compiled import compiled, inlined
 from lepton_rl.core.rules.allocation import give_back, take
 from lepton_rl.core.rules.fit import count_replicas, held_from_us, takes_replica
-from lepton_rl.core.rules.node_scores import Place, mark_device_classes, node_score
+from lepton_rl.core.rules.node_scores import (
+    Place,
+    breaks_tie,
+    mark_device_classes,
+    node_score,
+)
 from lepton_rl.core.rules.scratch import Scratch
 from lepton_rl.core.rules.times import expected_end_on_us
 from lepton_rl.core.tables import NEVER_US, NO_NODE, PoolTable, Records, View
@@ -101,6 +106,8 @@ def best_node(
         if best == NO_NODE or current < best_score:
             best = m
             best_score = current
+        elif current == best_score and breaks_tie(view, pool, p, row, m, best, place):
+            best = m
     return best
 
 
