@@ -79,14 +79,14 @@ def compare(load: float, seed: int, num_tasks: int, args: argparse.Namespace) ->
         mark = "best: " if name in best else ""
         print(f"  {mark}{name}: " + ", ".join(f"{v:,.2f}" for v in rules[name].mean(axis=1)))
         for k, figure in enumerate(_FIGURES):
-            print(f"    {figure}: {_change(ours[:, k].mean(axis=0), rules[name][k])}")
+            print(f"    {figure}: {change(ours[:, k].mean(axis=0), rules[name][k])}")
 
 
 def _with(rules: dict[str, Floats], easy: int) -> list[str]:
     return [name for name in rules if name.endswith("EASY") == bool(easy)]
 
 
-def _change(ours: Floats, theirs: Floats) -> str:
+def change(ours: Floats, theirs: Floats) -> str:
     """The mean difference and its interval, both over the mean of theirs."""
     found, whole = paired_difference(ours, theirs), theirs.mean() / 100.0
     assert found.difference_interval is not None, "too few windows"

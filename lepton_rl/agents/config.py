@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from lepton_rl.core.settings import Settings
-from lepton_rl.envs.config import EnvironmentConfig
+from lepton_rl.envs.config import EnvironmentConfig, WorkloadConfig
 from lepton_rl.policies.spec import rule_of
 
 __all__ = [
@@ -114,18 +114,27 @@ class ImitationConfig(Settings):
         return value
 
 
+Headroom = Literal["narrow", "medium", "wide", "narrow, waning", "medium, waning", "wide, waning"]
+"""Names of `agents.linear.HEADROOMS`."""
+
+
 class EvolutionConfig(Settings):
     """Evolution of linear scores; see `agents.evolution`.
 
     Attributes:
         pairs: antithetic pairs of candidates in a generation.
-        windows: training windows that all candidates of a generation schedule.
+        windows: training windows of each workload that all candidates of a generation schedule.
         step_size: standard deviation of the weights of task features at the start.
         interactions: share of it for products with features of the cluster; 0 leaves them out.
         node_step_size: the same of the weights of node features, where nodes are chosen.
         holds: reasons to hold a task back, sums of features (`agents.linear`).
         hold_step: share of the step size for their weights.
+        headrooms: holds that the search may begin with (`agents.linear.HEADROOMS`).
         tail_weight: what p95 and longest waits beyond the reference's cost (`fitness.loss`).
+        also_train_on: more workloads, of whose training splits each counts as much as that of
+            `environment.workload`.
+        also_validate_on: the same of validation splits, which may be other workloads: what is
+            chosen on work that nothing was trained on carries over.
     """
 
     pairs: int = Field(default=8, ge=2)
@@ -135,7 +144,10 @@ class EvolutionConfig(Settings):
     node_step_size: float = Field(default=0.1, gt=0)
     holds: int = Field(default=0, ge=0, le=64)
     hold_step: float = Field(default=0.1, gt=0)
+    headrooms: tuple[Headroom, ...] = Field(default=("narrow", "medium", "wide"), min_length=1)
     tail_weight: float = Field(default=1.0, ge=0)
+    also_train_on: tuple[WorkloadConfig, ...] = ()
+    also_validate_on: tuple[WorkloadConfig, ...] = ()
 
 
 class ValidationConfig(Settings):

@@ -1,23 +1,24 @@
 """Evolution of linear scores over whole schedules. Read it top to bottom.
 
 Separable natural evolution strategies (`natural_evolution`) with common random numbers: all
-candidates of a generation schedule the same training windows, drawn anew for each generation. A
+candidates of a generation schedule the same training windows, drawn anew for each generation, of
+each workload as many. A
 candidate is greedy, so nothing is sampled while it schedules, and what is compared are whole
 schedules, with their tails (`fitness.loss`). Only ranks count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lepton_rl.agents.config import EvolutionConfig
-from lepton_rl.agents.fitness import Outcomes, Schedules, loss
+from lepton_rl.agents.fitness import Outcomes
 from lepton_rl.agents.linear import HEADROOMS, NODE_STARTS, TASK_STARTS, LinearWeights
+from lepton_rl.agents.mixture import Mixture, Windows
 from lepton_rl.agents.natural_evolution import mirrored_draws, moved
-from lepton_rl.core.rules.dispatch import DispatchRule
 
 __all__ = ["Evolution", "Generation", "Selected"]
 
@@ -27,8 +28,8 @@ class Selected:
     """The weights that did best on the validation windows.
 
     Attributes:
-        loss: `fitness.loss` there.
-        outcomes: figures of each window.
+        loss: `Mixture.loss` there.
+        outcomes: figures of each window of the first workload.
         weights: of tasks and nodes.
         decisions: made on training windows before.
     """
@@ -63,10 +64,9 @@ class Evolution:
 
     Args:
         config: how.
-        training: windows are drawn from its split.
+        training: windows are drawn from its splits.
         validation: chooses among generations.
-        validation_starts: `(V,)` first tasks of the validation windows.
-        reference: heuristic to be compared with.
+        validation_starts: first tasks of the validation windows of each of its workloads.
         seed: of windows and candidates.
 
     Attributes:
@@ -78,20 +78,17 @@ class Evolution:
     def __init__(
         self,
         config: EvolutionConfig,
-        training: Schedules,
-        validation: Schedules,
-        validation_starts: list[int],
-        reference: DispatchRule,
+        training: Mixture,
+        validation: Mixture,
+        validation_starts: Sequence[Sequence[int]],
         seed: int,
     ) -> None:
         self._config, self._training, self._validation = config, training, validation
-        self._reference, self._rng = reference, np.random.default_rng(seed)
-        self._starts = validation_starts
-        self._goal = validation.under_rule(reference, validation_starts)
+        self._rng = np.random.default_rng(seed)
+        self._judged = validation.at(validation_starts)
         self._with_nodes = training.chooses_nodes
         found = {
-            name: self._validated(weights)
-            for name, weights in _starts(self._with_nodes, config.holds)
+            name: self._validated(weights) for name, weights in _starts(self._with_nodes, config)
         }
         self.start = min(found, key=lambda name: found[name].loss)
         self.best = found[self.start]
@@ -112,37 +109,30 @@ class Evolution:
 
     def _generation(self) -> float:
         """Sample, schedule, rank, move; the mean loss of the candidates."""
-        episodes = self._training.episodes
-        starts = [episodes.draw(self._rng) for _ in range(self._config.windows)]
-        goal = self._training.under_rule(self._reference, starts)
+        windows = self._training.drawn(self._rng, self._config.windows)
         noise = mirrored_draws(self._rng, self._config.pairs, self._mean.shape)
         drawn = [self.best.weights.like(self._mean + self._sigma * z) for z in noise]
-        losses = np.array([self._loss(weights, starts, goal) for weights in drawn])
+        losses = np.array([self._loss(weights, windows) for weights in drawn])
         self._mean, self._sigma = moved(self._mean, self._sigma, noise, losses)
         return float(losses.mean())
 
-    def _loss(self, weights: LinearWeights, starts: list[int], goal: Outcomes) -> float:
-        outcomes = self._training.under_score(weights, starts)
-        return self._compared(outcomes, goal)
-
-    def _compared(self, outcomes: Outcomes, goal: Outcomes) -> float:
-        added = self._training.least_cost, self._training.least_wait_s
-        return loss(outcomes, goal, self._config.tail_weight, *added)
+    def _loss(self, weights: LinearWeights, windows: Windows) -> float:
+        return self._training.loss(self._training.under_score(weights, windows), windows)
 
     def _validated(self, weights: LinearWeights) -> Selected:
-        outcomes = self._validation.under_score(weights, self._starts)
-        value = self._compared(outcomes, self._goal)
-        return Selected(value, outcomes, weights, self._training.decisions)
+        outcomes = self._validation.under_score(weights, self._judged)
+        value = self._validation.loss(outcomes, self._judged)
+        return Selected(value, outcomes[0], weights, self._training.decisions)
 
 
-def _starts(with_nodes: bool, num_holds: int) -> Iterator[tuple[str, LinearWeights]]:
+def _starts(with_nodes: bool, config: EvolutionConfig) -> Iterator[tuple[str, LinearWeights]]:
     """What evolution may begin with, by name."""
     for order, of_tasks in TASK_STARTS.items():
         for place, of_nodes in (NODE_STARTS if with_nodes else {"": {}}).items():
-            for kept, hold in (HEADROOMS if num_holds else {"": None}).items():
+            for kept in config.headrooms if config.holds else [""]:
                 parts = (order, place, kept and f"{kept} headroom")
-                holds = [] if hold is None else [hold]
-                weights = LinearWeights.named(of_tasks, of_nodes, holds, num_holds)
+                holds = [HEADROOMS[kept]] if kept else []
+                weights = LinearWeights.named(of_tasks, of_nodes, holds, config.holds)
                 yield "; ".join(part for part in parts if part), weights
 
 

@@ -11,8 +11,10 @@ from lepton_rl.agents.callbacks import ProgressReport
 from lepton_rl.agents.config import TrainConfig
 from lepton_rl.agents.evolution import Evolution, Generation, Selected
 from lepton_rl.agents.fitness import Schedules
+from lepton_rl.agents.mixture import Mixture
 from lepton_rl.agents.validation import Validator
 from lepton_rl.core.rules.dispatch import DispatchRule
+from lepton_rl.envs.config import WorkloadConfig
 from lepton_rl.envs.episodes import Episodes
 
 __all__ = ["Evolved", "evolve"]
@@ -45,17 +47,28 @@ def evolve(
 
     Args:
         config: of the run.
-        episodes: of the training split.
-        validator: knows the validation windows.
+        episodes: of the training split of the first workload; `config.evolution` may name others.
+        validator: knows the validation windows of the first workload.
         reference: heuristic to be compared with.
         folder: gets the logs.
         report: told the progress.
     """
-    training = Schedules(config.environment, episodes)
-    validation = Schedules(validator.config, validator.episodes)
-    starts = validator.starts().tolist()
+    settings = config.evolution
+    judges = [validator, *(_validator(config, each) for each in settings.also_validate_on)]
+    training = Mixture(
+        [
+            Schedules(config.environment, episodes),
+            *(_training(config, each) for each in settings.also_train_on),
+        ],
+        reference,
+        settings.tail_weight,
+    )
+    validation = Mixture(
+        [Schedules(each.config, each.episodes) for each in judges], reference, settings.tail_weight
+    )
+    starts = [each.starts().tolist() for each in judges]
     logger = configure(str(folder / "tensorboard"), ["tensorboard"])
-    evolution = Evolution(config.evolution, training, validation, starts, reference, config.seed)
+    evolution = Evolution(settings, training, validation, starts, config.seed)
 
     def tell(moment: Generation) -> None:
         logger.record("evolution/training_loss", moment.training_loss)
@@ -75,3 +88,14 @@ def evolve(
         interrupted = True
     logger.close()
     return Evolved(evolution.best, training.decisions, interrupted)
+
+
+def _training(config: TrainConfig, workload: WorkloadConfig) -> Schedules:
+    environment = config.environment.model_copy(update={"workload": workload})
+    return Schedules(environment, Episodes.of(environment))
+
+
+def _validator(config: TrainConfig, workload: WorkloadConfig) -> Validator:
+    changed = {"workload": workload, "split": "validation"}
+    environment = config.environment.model_copy(update=changed)
+    return Validator(environment, Episodes.of(environment), config.validation.windows)

@@ -59,16 +59,22 @@ NODE_STARTS = {
 """Weights of `NODE_SCORE_FEATURES` that place as rules do, and one that mixes three of them."""
 
 _NARROW = {"requested_time": 1.0, "share_left": -3.0, "share": -0.25}
+_MEDIUM = {**_NARROW, "share_left": -2.0}
+_WIDE = {**_NARROW, "share_left": -1.5}
 
 HEADROOMS = {
     "narrow": _NARROW,
-    "medium": {**_NARROW, "share_left": -2.0},
-    "wide": {**_NARROW, "share_left": -1.5},
+    "medium": _MEDIUM,
+    "wide": _WIDE,
+    "narrow, waning": {**_NARROW, "wait": -0.3},
+    "medium, waning": {**_MEDIUM, "wait": -0.3},
+    "wide, waning": {**_WIDE, "wait": -0.5},
 }
 """Weights of task features of the holds that a search may begin with, beside the constant
 `_HEADROOM_FROM`. The narrow one is above 0 for a task of 3 hours if less than 8 % of the cluster
 would be left, of 1 hour if less than 5 %, of 6 minutes or less never; the wider the task, the less
-is kept. The others keep 1.5 times and twice as much."""
+is kept. The next two keep 1.5 times and twice as much. Waning ones let go of who has waited: the
+narrow one keeps 6 points less for a task that has waited an hour, and 8 points less after a day."""
 _HEADROOM_FROM, _NEVER = -0.43, -1.0
 
 

@@ -34,6 +34,7 @@ from lepton_rl.core.errors import ConfigError
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.dispatch import DispatchRule
 from lepton_rl.core.settings import load_settings, read_yaml
+from lepton_rl.envs.config import WorkloadConfig
 from lepton_rl.envs.episodes import Episodes, load_workload
 from lepton_rl.policies.artifact import Manifest
 from lepton_rl.policies.spec import rule_of
@@ -311,6 +312,7 @@ def _export(
         resource_kinds=workload.cluster.schema.names,
         training={
             "workload": workload.name,
+            "also_trained_on": [Path(each.source).name for each in _others(config)],
             "seed": config.seed,
             "steps": best.steps,
             "objective": config.environment.objective,
@@ -318,3 +320,7 @@ def _export(
             "revision": revision(),
         },
     )
+
+
+def _others(config: TrainConfig) -> tuple[WorkloadConfig, ...]:
+    return config.evolution.also_train_on if config.method == "evolution" else ()

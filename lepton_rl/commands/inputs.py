@@ -59,24 +59,31 @@ def is_trace(source: str) -> bool:
 
 
 def located(config: TrainConfig) -> TrainConfig:
-    """`config` with the absolute path of its trace, if it has one, so that it holds anywhere.
+    """`config` with the absolute paths of its traces, if it has any, so that it holds anywhere.
 
     A path that is not there is looked for in the folder that LEPTON_DATA names.
     """
-    environment = config.environment
-    source = environment.workload.source
-    if not is_trace(source):
-        return config
-    path = Path(source)
+    environment, evolution = config.environment, config.evolution
+    environment = environment.model_copy(update={"workload": _located(environment.workload)})
+    others = {
+        name: tuple(_located(each) for each in getattr(evolution, name))
+        for name in ("also_train_on", "also_validate_on")
+    }
+    evolution = evolution.model_copy(update=others)
+    return config.model_copy(update={"environment": environment, "evolution": evolution})
+
+
+def _located(workload: WorkloadConfig) -> WorkloadConfig:
+    if not is_trace(workload.source):
+        return workload
+    path = Path(workload.source)
     if (
         not path.exists()
         and (data := os.environ.get("LEPTON_DATA"))
         and (Path(data) / path).exists()
     ):
         path = data / path
-    workload = environment.workload.model_copy(update={"source": str(path.absolute())})
-    environment = environment.model_copy(update={"workload": workload})
-    return config.model_copy(update={"environment": environment})
+    return workload.model_copy(update={"source": str(path.absolute())})
 
 
 def open_with_log(config: WorkloadConfig) -> Workload:

@@ -13,6 +13,7 @@ from lepton_rl.agents.config import EvolutionConfig, TrainConfig
 from lepton_rl.agents.evolution import Evolution, Generation
 from lepton_rl.agents.fitness import Outcomes, Schedules, loss
 from lepton_rl.agents.linear import HEADROOMS, TASK_STARTS, LinearNetwork, LinearWeights
+from lepton_rl.agents.mixture import Mixture
 from lepton_rl.agents.natural_evolution import utilities
 from lepton_rl.agents.training import train
 from lepton_rl.agents.validation import Validator
@@ -130,7 +131,13 @@ def evolved(seed: int, decisions: int = 40_000) -> tuple[Evolution, list[Generat
     validation = schedules(split="validation")
     config = EvolutionConfig(pairs=4, windows=8, tail_weight=0.0)
     reference = rule_of("fcfs")
-    evolution = Evolution(config, schedules(), validation, [360, 400, 440], reference, seed)
+    evolution = Evolution(
+        config,
+        Mixture([schedules()], reference, config.tail_weight),
+        Mixture([validation], reference, config.tail_weight),
+        [[360, 400, 440]],
+        seed,
+    )
     evolution.run(decisions, told.append)
     return evolution, told
 
@@ -158,6 +165,60 @@ def test_the_distribution_moves_to_better_orders() -> None:
     _, told = evolved(seed=0, decisions=120_000)
     losses = [each.training_loss for each in told]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_workloads_of_a_mixture_count_alike() -> None:
+    other = {"workload": {**ENVIRONMENT["workload"], "seed": 5}}
+    reference = rule_of("fcfs")
+    members = [schedules(), schedules(**other)]
+    mixture = Mixture(members, reference, 0.5)
+    windows = mixture.at([STARTS, STARTS[:1]])
+    weights = LinearWeights.named(TASK_STARTS["saf"])
+    found = mixture.loss(mixture.under_score(weights, windows), windows)
+    alone = [
+        loss(each.under_score(weights, starts), each.under_rule(reference, starts), 0.5)
+        for each, starts in zip([schedules(), schedules(**other)], windows.starts, strict=True)
+    ]
+    assert alone[0] != alone[1]
+    assert found == pytest.approx(np.mean(alone))
+    assert mixture.decisions == sum(each.decisions for each in members) > 0
+
+
+def test_a_mixture_draws_as_many_windows_of_each_workload() -> None:
+    members = [schedules(), schedules(split="validation")]
+    windows = Mixture(members, rule_of("fcfs"), 0.0).drawn(np.random.default_rng(0), 5)
+    for member, starts, goal in zip(members, windows.starts, windows.goals, strict=True):
+        assert len(starts) == len(goal.cost) == 5
+        last = member.episodes.split.last - member.episodes.length + 1
+        assert member.episodes.split.first <= min(starts) <= max(starts) <= last
+
+
+@pytest.mark.parametrize(("waited_s", "starts_s"), [(0, 3600), (7200, 0)])
+def test_a_waning_hold_lets_go_of_who_has_waited(waited_s: int, starts_s: int) -> None:
+    """95 of 100 processors are in use; a task of 3 hours wants one of the last 5."""
+    tasks = [(0, 100, waited_s), (0, 1, 10_800), (waited_s, 95, 3600)][waited_s == 0 :]
+    sim = simulator(on_pool(100, *tasks), may_wait=True)
+    weights = LinearWeights.named({"fits": 3.0, "share": 1.0}, holds=[HEADROOMS["narrow, waning"]])
+    sim.play(0, 0, weights.tasks, weights.nodes, weights.holds)
+    long = [run for _, _, run in tasks].index(10_800)
+    assert sim.sim.first_start_us[0, long] == 1_000_000 * (waited_s + starts_s)
+
+
+@pytest.mark.parametrize("named", ["also_train_on", "also_validate_on"])
+def test_a_run_on_several_workloads(tmp_path: Path, named: str) -> None:
+    settings = {**TRAINING, "method": "evolution", "total_steps": 2000, "reference": "saf"}
+    found = []
+    for workloads in ([], [{**ENVIRONMENT["workload"], "seed": 5}]):
+        settings["evolution"] = {"pairs": 2, "windows": 4, named: workloads}
+        told: list[str] = []
+        folder = tmp_path / str(len(workloads))
+        config = TrainConfig.model_validate(settings)
+        trained = train(config, folder, report=lambda _, what, to=told: to.append(what))
+        assert trained is not None
+        found.append(told)
+    assert found[0] != found[1]
+    names = trained.manifest.training["also_trained_on"]
+    assert names == (["lublin"] if named == "also_train_on" else [])
 
 
 def test_a_run_exports_a_policy(tmp_path: Path) -> None:

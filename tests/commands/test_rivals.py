@@ -8,6 +8,7 @@ import pytest
 
 from lepton_rl.commands.inputs import environment_for
 from lepton_rl.commands.rivals import headline_of, rivals_of
+from lepton_rl.commands.train import train_config
 from lepton_rl.evaluate.scenarios import HEADLINES
 from lepton_rl.policies.registry import BASELINES
 from lepton_rl.policies.spec import rule_of
@@ -43,3 +44,15 @@ def test_a_trace_is_looked_for_here_and_then_in_lepton_data(
     assert environment_for("gpu-cluster").workload.source == str(here / name)
     (data / "openb_pod_list_default.csv.gz").touch()
     assert environment_for("gpu-cluster").workload.source == str(tmp_path / "data" / name)
+
+
+def test_all_traces_of_a_run_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEPTON_DATA", str(tmp_path))
+    name = "swf/ANL-Theta-2022.swf.gz"
+    (tmp_path / "swf").mkdir()
+    (tmp_path / name).touch()
+    evolution = train_config("hpc-logs", [], None, None, None).evolution
+    assert evolution.also_train_on[0].source == str(tmp_path / name)
+    assert evolution.also_validate_on[0].source == str(tmp_path / name)
