@@ -147,6 +147,7 @@ def draw(results: dict[str, Any], file: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
+    mpl.rcParams["svg.fonttype"] = "none"  # text stays text
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
@@ -165,7 +166,7 @@ def draw(results: dict[str, Any], file: Path) -> None:
     for row in rows:
         axes[1].annotate(f"{row['nodes']} nodes", (row["tasks"], row["events_per_s"]))
     axes[1].set(xlabel="tasks of the trace", ylabel="events/s of a replay")
-    figure.savefig(file)
+    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def main() -> None:
