@@ -29,7 +29,7 @@ def test_the_scenarios_protocol(monkeypatch: pytest.MonkeyPatch, capsys: Capture
     assert all(each["stability"] and each["scalability"] for each in document["scenarios"])
     assert main(["evaluate", "--protocol", "scenarios"]) == 0
     out = capsys.readouterr().out
-    assert out.count("protocol scenarios v1, 6 windows of 40 tasks") == 2
+    assert out.count("protocol scenarios v2, 6 windows of 40 tasks") == 2
 
 
 @pytest.mark.slow
