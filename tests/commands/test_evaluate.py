@@ -36,7 +36,7 @@ def test_the_scenarios_protocol(monkeypatch: pytest.MonkeyPatch, capsys: Capture
 def test_the_scenarios_protocol_in_full(capsys: Capture) -> None:
     assert main(["evaluate", "--protocol", "scenarios"]) == 0
     out = capsys.readouterr().out
-    assert out.count("protocol scenarios v1, 8 windows of 1000 tasks") == len(SCENARIOS) == 6
+    assert out.count("protocol scenarios v2, 8 windows of 1000 tasks") == len(SCENARIOS) == 6
 
 
 @pytest.mark.slow
