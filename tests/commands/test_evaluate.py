@@ -29,14 +29,14 @@ def test_the_scenarios_protocol(monkeypatch: pytest.MonkeyPatch, capsys: Capture
     assert all(each["stability"] and each["scalability"] for each in document["scenarios"])
     assert main(["evaluate", "--protocol", "scenarios"]) == 0
     out = capsys.readouterr().out
-    assert out.count("protocol scenarios v1, 6 windows of 40 tasks") == 2
+    assert out.count("protocol scenarios v2, 6 windows of 40 tasks") == 2
 
 
 @pytest.mark.slow
 def test_the_scenarios_protocol_in_full(capsys: Capture) -> None:
     assert main(["evaluate", "--protocol", "scenarios"]) == 0
     out = capsys.readouterr().out
-    assert out.count("protocol scenarios v1, 8 windows of 1000 tasks") == len(SCENARIOS) == 6
+    assert out.count("protocol scenarios v2, 8 windows of 1000 tasks") == len(SCENARIOS) == 6
 
 
 @pytest.mark.slow

@@ -180,9 +180,9 @@ def test_a_trace_is_read_for_its_own_machine_or_another(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_configuration_of_a_scenario_is_its_environment(name: str) -> None:
-    """But for the draw of the workload and the length of an episode."""
+    """But for the draw of the workload, the length of an episode, and where who overtakes goes."""
     of_id = next(e for e in ENVIRONMENTS.values() if e["workload"]["source"] == name)
     ours, wanted = environment_for(name), EnvironmentConfig.of(of_id, {})
-    beside = {"workload", "episode_tasks"}
+    beside = {"workload", "episode_tasks", "place"}
     assert ours.model_dump(exclude=beside) == wanted.model_dump(exclude=beside)
     assert (ours.workload.source, ours.workload.prediction) == (name, wanted.workload.prediction)
