@@ -85,7 +85,9 @@ class StepThreads:
         self._turns[_DONE] = 0
         self._turns[_TAKEN] = 0  # from here on whoever is awake may take some
         for index in range(helpers):
-            self._queue(index).put(self._help)
+            queue = self._queue(index)
+            if queue.empty():  # after a fork nobody follows it
+                queue.put(self._help)
         self._help(0)
         while not self._wait_for(self._turns, count):
             time.sleep(0)  # another thread is at its last chunk, and perhaps not running

@@ -6,6 +6,7 @@ import gc
 import pickle
 import threading
 import time
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -99,6 +100,17 @@ def test_helpers_end_with_a_batch_that_nobody_closes() -> None:
     del sim
     gc.collect()
     wait_for_helpers(before)
+
+
+def test_helpers_that_never_come_are_not_waited_for() -> None:
+    """As in a process that was forked: what they are given to do does not pile up."""
+    sim, alone = begun(128, 2), begun(128, 1)
+    nobody: SimpleQueue[object] = SimpleQueue()
+    assert sim._threads is not None
+    sim._threads._queues = [nobody]  # type: ignore[list-item]
+
+    assert play(sim, 5) == play(alone, 5)
+    assert nobody.qsize() == 1
 
 
 def test_a_masked_action_moves_nobody() -> None:
