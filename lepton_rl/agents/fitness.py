@@ -61,8 +61,9 @@ class Schedules:
         self.episodes = episodes
         self._simulator = episodes.simulator(config, 1)
         self.chooses_nodes = config.choose_nodes
-        misses = self._simulator.rule.objective == Objective.DEADLINES
-        self.least_cost = 1 / episodes.length if misses else 0.0
+        only_misses = config.named_objectives() == ("deadlines",)
+        miss = config.weights()[Objective.DEADLINES] or 1.0  # no weights where one name is given
+        self.least_cost = miss / episodes.length if only_misses else 0.0
         first, last = episodes.split.first, episodes.split.last
         requested_us = self._simulator.sim.state.tasks["requested_us"][first : last + 1]
         self.least_wait_s = min(_MINUTE_S, float(requested_us.mean()) / MICROSECOND)

@@ -26,8 +26,8 @@ _PLACES = ("best-fit", "least-loaded", "tetris", "gpu-packing", "fgd", "fastest"
 
 
 def headline_of(environment: EnvironmentConfig) -> str:
-    """The metric that ranks in an environment: that of its objective."""
-    return _HEADLINES[environment.objective]
+    """The metric that ranks in an environment: that of its (first) objective."""
+    return _HEADLINES[environment.named_objectives()[0]]
 
 
 def rivals_of(environment: EnvironmentConfig) -> dict[str, DispatchRule]:
@@ -36,7 +36,7 @@ def rivals_of(environment: EnvironmentConfig) -> dict[str, DispatchRule]:
     All baseline orders, those by deadline where deadlines count; where the policy chooses nodes,
     each of them with its own placement (first-fit, mostly) and with each placement rule.
     """
-    orders = (*BASELINES, *(_URGENT if environment.objective == "deadlines" else ()))
+    orders = (*BASELINES, *(_URGENT if "deadlines" in environment.named_objectives() else ()))
     if not environment.choose_nodes:
         return {name: rule_of(name) for name in orders}
     pairs = [f"{order}+{place}" for order in orders for place in _PLACES]

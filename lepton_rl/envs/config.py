@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StrictFloat, field_validator
 
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
@@ -13,9 +14,11 @@ from lepton_rl.core.settings import Settings, load_settings, require_mapping
 from lepton_rl.prediction.config import PredictionConfig
 from lepton_rl.sim.batch import episode_rule
 from lepton_rl.sim.episode import EpisodeRule
-from lepton_rl.sim.objective import Objective
+from lepton_rl.sim.objective import SINGLE, Objective
 
 __all__ = ["EnvironmentConfig", "WorkloadConfig"]
+
+_MOST_WEIGHT = 1e6
 
 
 class WorkloadConfig(Settings):
@@ -53,7 +56,9 @@ class EnvironmentConfig(Settings):
         choose_nodes: the agent also chooses the node of each replica of the task that it puts
             first; `place` is left those that overtake it.
         backfill: who may overtake a task that is first but blocked.
-        objective: metric that rewards add up to, with its sign turned.
+        objective: metric that rewards add up to, with its sign turned; or several with their
+            weights (above 0), each in its own unit: {bounded-slowdown: 1, deadlines: 20}. The
+            first named ranks in reports.
         wait_weight: added to the cost of a task is wait_weight * (wait / 1 h) ^ wait_power.
         wait_power: above 1 it is mostly the longest waits that count, below 1 how many are long.
         may_wait: offer "wait" as an action.
@@ -71,7 +76,7 @@ class EnvironmentConfig(Settings):
     place: str = "first-fit"
     choose_nodes: bool = False
     backfill: str = "none"
-    objective: str = "bounded-slowdown"
+    objective: str | dict[str, StrictFloat] = "bounded-slowdown"
     wait_weight: float = Field(default=0.0, ge=0)
     wait_power: float = Field(default=1.0, gt=0, le=4)
     may_wait: bool = False
@@ -108,27 +113,55 @@ class EnvironmentConfig(Settings):
 
     @field_validator("objective")
     @classmethod
-    def _known_objective(cls, value: str) -> str:
-        return _known(value, Objective)
+    def _known_objective(cls, value: str | dict[str, float]) -> str | dict[str, float]:
+        if isinstance(value, str):
+            return _known(value, SINGLE)
+        if not value:
+            raise ValueError("expected at least one objective with its weight, got none")
+        for name, weight in value.items():
+            _known(name, SINGLE)
+            if not 0 < weight <= _MOST_WEIGHT:
+                raise ValueError(
+                    f"{name}: expected a weight above 0, at most {_MOST_WEIGHT:g}, got {weight:g}"
+                )
+        return value
 
     def rule(self) -> EpisodeRule:
         """What surrounds the learned choice, as the compiled code wants it."""
         return episode_rule(
             Place[_key(self.place)],
             Backfill[_key(self.backfill)],
-            Objective[_key(self.objective)],
+            self._kind(),
             may_wait=self.may_wait,
             skip_forced=self.skip_forced,
             choose_nodes=self.choose_nodes,
         )
+
+    def weights(self) -> tuple[float, ...]:
+        """Of each single objective in a weighted sum; zeros where there is none."""
+        given = {} if isinstance(self.objective, str) else self.objective
+        return tuple(given.get(_name(kind), 0.0) for kind in SINGLE)
+
+    def named_objectives(self) -> tuple[str, ...]:
+        """The objectives that rewards count, in the order given."""
+        return (self.objective,) if isinstance(self.objective, str) else tuple(self.objective)
+
+    def _kind(self) -> Objective:
+        if isinstance(self.objective, str):
+            return Objective[_key(self.objective)]
+        return Objective.WEIGHTED_SUM
+
+
+def _name(kind: IntEnum) -> str:
+    return kind.name.lower().replace("_", "-")
 
 
 def _key(value: str) -> str:
     return value.upper().replace("-", "_")
 
 
-def _known(value: str, kinds: type[Place] | type[Backfill] | type[Objective]) -> str:
-    names = [kind.name.lower().replace("_", "-") for kind in kinds]
+def _known(value: str, kinds: Iterable[IntEnum]) -> str:
+    names = [_name(kind) for kind in kinds]
     if value not in names:
         raise ValueError(f"expected one of {', '.join(names)}")
     return value

@@ -123,4 +123,5 @@ class Episodes:
             rule=config.rule(),
             num_threads=config.num_threads,
             long_waits=(config.wait_weight, config.wait_power),
+            weights=config.weights(),
         )

@@ -66,6 +66,8 @@ class BatchSimulator:
         world: what happens beside arrivals and ends (dependencies, failures, nodes that are lost);
             None for nothing.
         long_waits: what waiting costs beside the objective: weight of an hour, power.
+        weights: of each single objective, in the order of `objective.SINGLE`; read only where the
+            objective of the rule is their weighted sum.
 
     All arrays stay where they are as long as the simulator lives: each call writes into the same.
 
@@ -93,6 +95,7 @@ class BatchSimulator:
         num_threads: int = 1,
         world: World | None = None,
         long_waits: tuple[float, float] = (0.0, 1.0),
+        weights: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0),
     ) -> None:
         if num_threads < 1:
             raise ConfigError(f"num_threads: expected at least 1, got {num_threads}")
@@ -111,7 +114,16 @@ class BatchSimulator:
         self.rule = rule
         typical = typical_tasks(tasks, nodes) if rule.choose_nodes else None
         self.sim: SimTable = empty_sim(
-            tasks, run_us, nodes, batch, episode_tasks, rule, typical, world, long_waits
+            tasks,
+            run_us,
+            nodes,
+            batch,
+            episode_tasks,
+            rule,
+            typical,
+            world,
+            long_waits,
+            weights,
         )
         self.obs: Observation = empty_observation(
             batch, slots, len(nodes.rows), chooses_nodes=rule.choose_nodes

@@ -13,6 +13,8 @@ Run is the run time on a node of speed 1. TURNAROUND and DEADLINES count the tru
 starts, what a faster or slower node changes about its end counts as less or more waiting. The other
 two leave the speed out: to divide by the run time there would favour slow nodes.
 
+    WEIGHTED_SUM      f(w) = sum of weight * f(w) of the others, each in its own unit
+
 To each may be added weight * (w / 1 h)^power: mean slowdown alone is best served by letting a few
 large tasks wait for very long.
 """
@@ -28,6 +30,7 @@ from lepton_rl.sim.tables import SimTable
 
 __all__ = [
     "BOUND_S",
+    "SINGLE",
     "Objective",
     "arrival_cost",
     "lost_work_cost",
@@ -49,9 +52,13 @@ class Objective(IntEnum):
     WAIT = 1
     TURNAROUND = 2
     DEADLINES = 3
+    WEIGHTED_SUM = 4
 
 
-_BOUNDED_SLOWDOWN, _WAIT, _TURNAROUND, _DEADLINES = (int(o) for o in Objective)
+SINGLE = tuple(o for o in Objective if o is not Objective.WEIGHTED_SUM)
+"""The objectives that a weighted sum is of, in the order of its weights."""
+
+_BOUNDED_SLOWDOWN, _WAIT, _TURNAROUND, _DEADLINES, _WEIGHTED_SUM = (int(o) for o in Objective)
 _BOUND_US = round(BOUND_S * MICROSECOND)
 
 
@@ -75,7 +82,14 @@ def task_cost(objective: int, wait_us: int, run_us: int, slack_us: int) -> float
 def _metric(objective: int, sim: SimTable, row: int, wait_us: int) -> float:
     """f(w) of the task in a row of the table."""
     run_us, task = sim.run_us[row], sim.state.tasks[row]
-    return task_cost(objective, wait_us, run_us, task.deadline_us - task.submit_us - run_us)
+    slack_us = task.deadline_us - task.submit_us - run_us
+    if objective != _WEIGHTED_SUM:
+        return task_cost(objective, wait_us, run_us, slack_us)
+    total = 0.0
+    for part in range(len(sim.weights)):
+        if sim.weights[part] > 0:
+            total += sim.weights[part] * task_cost(part, wait_us, run_us, slack_us)
+    return total
 
 
 @compiled
@@ -94,7 +108,7 @@ def _long_wait_cost(sim: SimTable, wait_us: int) -> float:
 @inlined
 def _growth(objective: int, sim: SimTable, row: int, from_us: int, to_us: int) -> float:
     """f(`to_us`) - f(`from_us`) of waits in us, with one division at the most."""
-    if objective == _DEADLINES:
+    if objective in (_DEADLINES, _WEIGHTED_SUM):
         return _metric(objective, sim, row, to_us) - _metric(objective, sim, row, from_us)
     if objective != _BOUNDED_SLOWDOWN:
         return (to_us - from_us) / MICROSECOND
@@ -113,7 +127,7 @@ def arrival_cost(objective: int, sim: SimTable, b: int, local: int) -> float:
 @compiled
 def start_cost(objective: int, sim: SimTable, b: int, local: int) -> float:
     """What the speed of the nodes changes about the cost of a task that has just been started."""
-    if objective != _TURNAROUND and objective != _DEADLINES:
+    if objective in (_BOUNDED_SLOWDOWN, _WAIT):
         return 0.0
     row, span = sim.state.status[b].first_row + local, sim.state.spans[b, local]
     if span.speed == 1.0:
@@ -121,6 +135,15 @@ def start_cost(objective: int, sim: SimTable, b: int, local: int) -> float:
     left_us = sim.run_us[row] - span.kept_us
     wait_us = span.start_us - sim.state.tasks[row].submit_us - span.kept_us
     longer_us = duration_us(left_us, span.speed) - left_us
+    if objective != _WEIGHTED_SUM:
+        return _change(objective, sim, row, wait_us, longer_us)
+    late = sim.weights[_TURNAROUND] * _change(_TURNAROUND, sim, row, wait_us, longer_us)
+    return late + sim.weights[_DEADLINES] * _change(_DEADLINES, sim, row, wait_us, longer_us)
+
+
+@compiled
+def _change(objective: int, sim: SimTable, row: int, wait_us: int, longer_us: int) -> float:
+    """f(`wait_us` + `longer_us`) - f(`wait_us`)."""
     after = _metric(objective, sim, row, wait_us + longer_us)
     return after - _metric(objective, sim, row, wait_us)
 

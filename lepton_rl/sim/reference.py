@@ -112,6 +112,7 @@ class Reference:
             rule,
             typical,
             long_waits=(float(sim.long_waits[0]), float(sim.long_waits[1])),
+            weights=tuple(sim.weights.tolist()),
         )
         events = batch, 2 * num_tasks
         self._trace = _Trace(

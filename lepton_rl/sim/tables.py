@@ -64,6 +64,7 @@ class SimTable(NamedTuple):
     listed: Ints  # (B, N) work space: tasks that enter the queue together, or are to be cancelled
     resting: Ints  # (B, N) tasks stopped at this very instant; the first num_resting count
     long_waits: Floats  # (2,) what waiting costs beside the objective: weight of an hour, power
+    weights: Floats  # (4,) of each single objective in a weighted sum; not read otherwise
 
 
 class SurroundingRule(Protocol):
@@ -90,6 +91,7 @@ def empty_sim(
     typical: Records | None = None,
     world: World | None = None,
     long_waits: tuple[float, float] = (0.0, 1.0),
+    weights: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0),
 ) -> SimTable:
     """Buffers for `batch` episodes of at most `episode_tasks` tasks; `reset` starts an episode.
 
@@ -103,6 +105,8 @@ def empty_sim(
         typical: what tasks usually ask for; None for what these do, where the rule needs it.
         world: what happens beside arrivals and ends; None for nothing.
         long_waits: weight and power of what waiting costs beside the objective.
+        weights: of each single objective, in the order of `objective.SINGLE`; read only where the
+            objective is their weighted sum.
     """
     world = empty_world(len(run_us)) if world is None else world
     largest_gang = int(tasks["replicas"].max(initial=1))
@@ -127,4 +131,5 @@ def empty_sim(
         listed=np.zeros((batch, episode_tasks), np.int64),
         resting=np.zeros((batch, episode_tasks), np.int64),
         long_waits=np.array(long_waits, np.float64),
+        weights=np.array(weights, np.float64),
     )

@@ -9,6 +9,7 @@ import pytest
 from lepton_rl.commands.inputs import environment_for
 from lepton_rl.commands.rivals import headline_of, rivals_of
 from lepton_rl.commands.train import train_config
+from lepton_rl.envs.config import EnvironmentConfig
 from lepton_rl.evaluate.scenarios import HEADLINES
 from lepton_rl.policies.registry import BASELINES
 from lepton_rl.policies.spec import rule_of
@@ -30,6 +31,12 @@ def test_where_nodes_are_chosen_every_pair_competes() -> None:
 @pytest.mark.parametrize("name", HEADLINES)
 def test_the_objective_ranks(name: str) -> None:
     assert headline_of(environment_for(name)) == HEADLINES[name]
+
+
+def test_of_several_objectives_the_first_ranks_and_deadlines_bring_their_heuristics() -> None:
+    environment = EnvironmentConfig.of({"objective": {"wait": 1, "deadlines": 9}}, {})
+    assert headline_of(environment) == "mean_wait_s"
+    assert "edf" in rivals_of(environment)
 
 
 def test_a_trace_is_looked_for_here_and_then_in_lepton_data(

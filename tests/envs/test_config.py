@@ -65,6 +65,12 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"backfill": "bold"}, "backfill: expected one of none, easy"),
     ({"backfill": "fixed-shadow"}, "fixed-shadow belongs to the rlscheduler protocol"),
     ({"objective": "slowdown"}, "expected one of bounded-slowdown, wait, turnaround"),
+    ({"objective": "weighted-sum"}, "expected one of bounded-slowdown, wait, turnaround"),
+    ({"objective": {"energie": 1.0}}, "expected one of bounded-slowdown, wait, turnaround"),
+    ({"objective": {}}, "expected at least one objective with its weight"),
+    ({"objective": {"wait": 0.0}}, "wait: expected a weight above 0"),
+    ({"objective": {"wait": -1}}, "wait: expected a weight above 0"),
+    ({"objective": {"wait": True}}, "objective.*number"),
     ({"may_wait": "perhaps"}, "may_wait: .*got 'perhaps'"),
 ]
 
@@ -100,6 +106,14 @@ def test_the_rule_is_in_plain_numbers_of_fixed_types() -> None:
 
     assert rule == (Place.LEAST_LOADED, Backfill.EASY, Objective.WAIT, True, True, False)
     assert [type(value) for value in rule] == [int, int, int, bool, bool, bool]
+
+
+def test_several_objectives_become_weights_in_their_order() -> None:
+    config = of(objective={"deadlines": 20, "bounded-slowdown": 0.5})
+    assert config.rule().objective == Objective.WEIGHTED_SUM
+    assert config.weights() == (0.5, 0.0, 0.0, 20.0)
+    assert config.named_objectives() == ("deadlines", "bounded-slowdown")
+    assert of(objective="wait").weights() == (0.0, 0.0, 0.0, 0.0)
 
 
 BAD_WORKLOADS: list[tuple[dict[str, Any], type[LeptonError], str]] = [

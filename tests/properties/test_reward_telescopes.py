@@ -16,7 +16,7 @@ from lepton_rl.core.nodes import Cluster
 from lepton_rl.core.rules.backfill import Backfill
 from lepton_rl.core.rules.placement import Place
 from lepton_rl.sim.batch import BatchSimulator
-from lepton_rl.sim.objective import Objective
+from lepton_rl.sim.objective import SINGLE, Objective
 from lepton_rl.workloads.workload import Workload
 from tests.episodes import costs_of_starts, on_pool, simulator, starts_us
 from tests.scenarios import FIXED_NODES, random_tasks
@@ -26,7 +26,7 @@ LENGTH = 12
 SLOTS = 6  # fewer than may be pending, so that the window splits
 
 seeds = st.integers(0, 2**32 - 1)
-objectives = st.sampled_from(Objective)
+objectives = st.sampled_from(SINGLE)
 backfills = st.sampled_from((Backfill.NONE, Backfill.EASY))
 places = st.sampled_from(Place)
 numbers = st.integers(1, 40)

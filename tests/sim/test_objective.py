@@ -78,6 +78,32 @@ def test_rewards_add_up_to_the_metric_on_unlike_nodes(
 
 
 @settings(deadline=None, max_examples=40)
+@given(seeds, st.tuples(*[st.floats(0, 50)] * 4), st.booleans())
+def test_a_weighted_sum_is_the_sum_of_the_reported_metrics(
+    seed: int, weights: tuple[float, ...], choose_nodes: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    work = unlike_work(rng)
+    sim = BatchSimulator(
+        work.tasks, work.run_us, CLUSTER, batch=1, episode_tasks=LENGTH, slots=6, weights=weights,
+        rule=episode_rule(objective=Objective.WEIGHTED_SUM, choose_nodes=choose_nodes),
+    )  # fmt: skip
+    sim.reset(0, 0)
+    total, over = 0.0, False
+    while not over:
+        sim.step([int(rng.choice(np.flatnonzero(sim.obs.action_mask[0])))])
+        total += float(sim.rewards[0])
+        over = bool(sim.terminated[0])
+    schedule = schedule_of(sim.sim)
+    metrics = measure(schedule, work, CLUSTER)
+    waits_s = (schedule.start_us - schedule.submit_us) / 1e6
+    runs_s = work.run_us / 1e6  # the speed of nodes is left out of slowdowns here
+    slowdown = np.maximum(1, (waits_s + runs_s) / np.maximum(runs_s, 10)).mean()
+    parts = slowdown, metrics.mean_wait_s, metrics.mean_turnaround_s, metrics.deadline_misses
+    assert -total == pytest.approx(np.dot(weights, parts), rel=1e-9, abs=1e-9)
+
+
+@settings(deadline=None, max_examples=40)
 @given(seeds, objectives)
 def test_work_that_was_cut_off_is_counted_once(seed: int, objective: Objective) -> None:
     """Shorter tasks stop longer ones; one that had met its deadline may then miss it."""
